@@ -1,0 +1,182 @@
+"""Public side of the CKKS kernel (native/ckks). No type in this module can hold a secret key.
+
+Conventions
+- Ring Z[X]/(X^N+1), N = 2**log_n, N/2 slots of real numbers (imaginary parts zero).
+- Moduli q_0 ... q_L (primes below 2^50, 1 mod 2N), special moduli p_0 ... p_{k-1} for hybrid key switching.
+  A ciphertext at ``level`` l holds limbs q_0 ... q_l. ``rescale`` drops q_l.
+- ``digits``: number of key-switching digits at the top level; alpha = ceil((L+1)/digits) limbs per digit.
+- Scales are exact float64 ratios and are tracked, never rounded; adding operands whose scales differ by more than
+  2^-20 relative is refused (KK-N06).
+- Every function releases the GIL. All refusals are ``KakuriError`` with codes KK-N.. (kernel) or KK-F.. (parsing).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+def ntt_primes(log_n: int, bits: Sequence[int]) -> list[int]:
+    """Distinct primes, 1 mod 2N, each the unused one nearest to 2**bits[i] and below 2^50."""
+
+def max_log_qp(log_n: int) -> float:
+    """Largest log2(Q P) at 128-bit security: the stricter of the HE standard and eprint 2024/463 (Table 5.2)."""
+
+def kernel_path() -> str:
+    """'ifma', 'avx2' or 'scalar': what run-time dispatch chose."""
+
+def available_kernel_paths() -> list[str]: ...
+def set_kernel_path(path: str) -> None:
+    """For tests: force a path. All paths give bit-identical results."""
+
+class Parameters:
+    """Checked, frozen. Refused (KK-N01..) unless moduli are valid and log2(Q P) is within ``max_log_qp``;
+    ``allow_insecure=True`` skips only the security check, and ``security_bits`` is then 0."""
+
+    def __init__(
+        self,
+        log_n: int,
+        moduli: Sequence[int],
+        special_moduli: Sequence[int],
+        digits: int,
+        *,
+        allow_insecure: bool = False,
+    ) -> None: ...
+    @property
+    def log_n(self) -> int: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def slots(self) -> int: ...
+    @property
+    def moduli(self) -> list[int]: ...
+    @property
+    def special_moduli(self) -> list[int]: ...
+    @property
+    def digits(self) -> int: ...
+    @property
+    def max_level(self) -> int: ...
+    @property
+    def log_qp(self) -> float: ...
+    @property
+    def security_bits(self) -> int:
+        """128, or 0 for insecure test parameters."""
+    @property
+    def digest(self) -> bytes:
+        """32 bytes naming these parameters; stands in the header of every serialised object."""
+    def to_bytes(self) -> bytes: ...
+    @staticmethod
+    def from_bytes(data: bytes, *, allow_insecure: bool = False) -> Parameters: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+class Plaintext:
+    """NTT form, limbs q_0 ... q_level."""
+
+    @property
+    def level(self) -> int: ...
+    @property
+    def scale(self) -> float: ...
+    @property
+    def nbytes(self) -> int: ...
+
+def encode(parameters: Parameters, values: NDArray[np.float64], scale: float, level: int) -> Plaintext:
+    """values: (<= slots,) real, padded with zeros. Refuses non-finite values and |coefficient| * scale >= q/2."""
+
+class Ciphertext:
+    @property
+    def parameters(self) -> Parameters: ...
+    @property
+    def level(self) -> int: ...
+    @property
+    def scale(self) -> float: ...
+    @property
+    def size(self) -> int:
+        """2, or 3 before relinearisation."""
+    @property
+    def nbytes(self) -> int:
+        """Length of ``to_bytes()``."""
+    def to_bytes(self) -> bytes:
+        """Little-endian, fixed header (magic, version, parameter digest, level, size, scale, payload length),
+        limbs bit-packed to the bits of their prime, CRC-free: authenticity is the transport's job.
+        A fresh symmetric encryption stores a 32-byte seed in place of its second polynomial."""
+    @staticmethod
+    def from_bytes(parameters: Parameters, data: bytes) -> Ciphertext:
+        """Validates everything before allocating; residues must be below their prime."""
+
+class PublicKey:
+    def to_bytes(self) -> bytes: ...
+    @staticmethod
+    def from_bytes(parameters: Parameters, data: bytes) -> PublicKey: ...
+
+def encrypt(public_key: PublicKey, plaintext: Plaintext) -> Ciphertext:
+    """Public-key encryption; randomness from the operating system."""
+
+class EvaluationKeys:
+    """Relinearisation and rotation keys, each usable up to the level it was made for."""
+
+    @property
+    def parameters(self) -> Parameters: ...
+    @property
+    def rotations(self) -> dict[int, int]:
+        """step -> highest level at which the key works."""
+    @property
+    def relinearization_level(self) -> int | None: ...
+    @property
+    def nbytes(self) -> int:
+        """Length of ``to_bytes()`` (seeded: half of what is held in memory)."""
+    @property
+    def memory_bytes(self) -> int: ...
+    def to_bytes(self) -> bytes: ...
+    @staticmethod
+    def from_bytes(parameters: Parameters, data: bytes | memoryview) -> EvaluationKeys: ...
+
+class Evaluator:
+    """Homomorphic operations. ``threads`` cores are used inside each call. Steps rotate left: slot i of the result is
+    slot i+step (mod slots) of the input; step 0 copies and counts as an identity rotation."""
+
+    def __init__(self, parameters: Parameters, keys: EvaluationKeys | None = None, threads: int = 1) -> None: ...
+    @property
+    def counters(self) -> dict[str, int]:
+        """Incremented where an instruction executes: hadd, hadd_plain, hmulplain, hmul, hsquare, mask_multiply,
+        rotation, rotation_identity, relinearize, rescale, keyswitch_modup, keyswitch_moddown."""
+    def reset_counters(self) -> None: ...
+    def add(self, a: Ciphertext, b: Ciphertext) -> Ciphertext: ...
+    def sub(self, a: Ciphertext, b: Ciphertext) -> Ciphertext: ...
+    def negate(self, a: Ciphertext) -> Ciphertext: ...
+    def add_many(self, items: Sequence[Ciphertext]) -> Ciphertext: ...
+    def add_plain(self, a: Ciphertext, p: Plaintext) -> Ciphertext: ...
+    def add_scalar(self, a: Ciphertext, value: float) -> Ciphertext:
+        """Adds ``value`` to every slot."""
+    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
+        """Size 3; levels must be equal. Counts one hmul."""
+    def square(self, a: Ciphertext) -> Ciphertext:
+        """Size 3. Counts one hsquare."""
+    def relinearize(self, a: Ciphertext) -> Ciphertext: ...
+    def rescale(self, a: Ciphertext) -> Ciphertext: ...
+    def drop_to_level(self, a: Ciphertext, level: int) -> Ciphertext:
+        """Drops limbs without dividing; scale unchanged."""
+    def set_scale(self, a: Ciphertext, scale: float) -> Ciphertext:
+        """Reinterprets the scale (multiplies the message by old/new)."""
+    def multiply_plain(self, a: Ciphertext, p: Plaintext) -> Ciphertext: ...
+    def multiply_scalar(self, a: Ciphertext, value: float, scale: float) -> Ciphertext:
+        """Multiplies by round(value * scale), one integer for all slots: no encoding error beyond that rounding."""
+    def dot_plain(self, items: Sequence[Ciphertext], plaintexts: Sequence[Plaintext]) -> Ciphertext:
+        """sum_i items[i] * plaintexts[i] with lazy 128-bit accumulation. Counts one hmulplain per term."""
+    def linear_combination(
+        self,
+        items: Sequence[Ciphertext],
+        weights: NDArray[np.float64],
+        weight_scale: float,
+        mask: Plaintext | None = None,
+    ) -> list[Ciphertext]:
+        """weights: (outputs, inputs). out[o] = mask * sum_i round(weights[o,i] * weight_scale) items[i].
+
+        One hmulplain per (o, i) term whose weight is not exactly 0.0 (such a term is skipped); with a mask one
+        mask_multiply per output. All items share size 2, level and scale. |round(w * weight_scale)| < 2^49.
+        Output scale: item scale * weight_scale * mask scale. Refused when a whole row rounds to zero
+        (a transparent ciphertext)."""
+    def rotate(self, a: Ciphertext, step: int) -> Ciphertext: ...
+    def rotate_hoisted(self, a: Ciphertext, steps: Sequence[int]) -> list[Ciphertext]:
+        """All rotations of one ciphertext with one decomposition (ModUp)."""
+    def rotate_sum(self, a: Ciphertext, steps: Sequence[int]) -> Ciphertext:
+        """a + sum over the chain: for s in steps: a = a + rotate(a, s)."""
