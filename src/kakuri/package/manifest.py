@@ -9,26 +9,22 @@ Does not guarantee: authorship; ``digest`` names a package, and a signature over
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
+from kakuri import strict_json
 from kakuri.errors import KakuriError
+from kakuri.strict_json import Json
 
 FORMAT = "kakuri-package"
 VERSION = 1
 NAME = "manifest.json"
-MAX_DEPTH = 64
 _ENTRY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ROOM = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _KEYS = ("format", "version", "room", "created_by", "entries", "content")
 _MAX_SIZE = 10**19  # any size has at most 19 digits
-
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 @dataclass(frozen=True)
@@ -61,31 +57,6 @@ def check_entry_name(name: str) -> None:
         )
 
 
-def plain_json(value: object, where: str = "content", depth: int = 0) -> Json:
-    """A copy of ``value`` made of JSON types only. Raises KK-F24 that names the place of anything else.
-
-    Tuples become lists. Keys must be strings, numbers finite and integers below 2**63 in size.
-    """
-    if depth > MAX_DEPTH:
-        raise KakuriError("KK-F24", "nested too deeply", where=where, limit=f"{MAX_DEPTH} levels")
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, int) and -(2**63) <= value < 2**63:
-        return int(value)
-    if isinstance(value, float) and math.isfinite(value):
-        return float(value)
-    if isinstance(value, (list, tuple)):
-        return [plain_json(item, f"{where}[{index}]", depth + 1) for index, item in enumerate(value)]
-    if isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str):
-                raise KakuriError("KK-F24", "keys must be text", where=where, got=repr(key)[:80])
-        return {key: plain_json(value[key], f"{where}.{key}"[:200], depth + 1) for key in sorted(value)}
-    raise KakuriError(
-        "KK-F24", "not a JSON value", where=where, got=repr(value)[:80], hint="put arrays and bytes into entries"
-    )
-
-
 def reserved_bytes(manifest: Manifest) -> int:
     """The manifest's length on disk; depends on everything but the entries' sizes and hashes."""
     widest = tuple(Entry(entry.name, _MAX_SIZE - 1, "0" * 64) for entry in manifest.entries)
@@ -97,7 +68,7 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def _encode(manifest: Manifest) -> bytes:
-    document = {
+    document: dict[str, Json] = {
         "format": FORMAT,
         "version": VERSION,
         "room": manifest.room,
@@ -107,12 +78,12 @@ def _encode(manifest: Manifest) -> bytes:
         ],
         "content": manifest.content,
     }
-    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return strict_json.encode(document)
 
 
 def decode(data: bytes) -> Manifest:
     """Raises KK-F25 for anything but the one encoding, KK-F26 for another format version."""
-    document = _parse(data)
+    document = strict_json.decode(data, "KK-F25", NAME)
     if document.get("format") != FORMAT:
         raise _invalid("format", document.get("format"), FORMAT)
     if document.get("version") != VERSION:
@@ -136,8 +107,7 @@ def decode(data: bytes) -> Manifest:
     entries = document["entries"]
     if not isinstance(entries, list):
         raise _invalid("entries", entries, "a list")
-    checked = plain_json(content)
-    manifest = Manifest(room, created_by, _entries(entries), checked if isinstance(checked, dict) else {})
+    manifest = Manifest(room, created_by, _entries(entries), strict_json.plain_object(content))
     if encode(manifest) != data:
         raise _invalid("encoding", "another spelling of the same manifest", "the one encoding")
     return manifest
@@ -160,29 +130,6 @@ def _entries(items: Sequence[Json]) -> tuple[Entry, ...]:
     if names != sorted(set(names)):
         raise _invalid("entries", names[:4], "unique names in order")
     return tuple(entries)
-
-
-def _parse(data: bytes) -> dict[str, Json]:
-    try:
-        document = json.loads(data.decode("ascii"), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except KakuriError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise _invalid("JSON", str(error)[:120], "JSON") from None
-    if not isinstance(document, dict):
-        raise _invalid("JSON", document, "an object")
-    return document
-
-
-def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise _invalid("JSON", "a repeated key", "unique keys")
-    return result
-
-
-def _no_constant(text: str) -> Json:
-    raise _invalid("JSON", text, "finite numbers")
 
 
 def _invalid(what: str, got: object, limit: object) -> KakuriError:

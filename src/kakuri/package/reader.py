@@ -30,6 +30,7 @@ from kakuri.errors import KakuriError, Problem
 from kakuri.files import open_regular, open_regular_file
 from kakuri.package import layout, manifest
 from kakuri.package.limits import MIB, Limits
+from kakuri.strict_json import Json
 
 _DIRECTORY_RECORD_BYTES = 46 + 100 + 28  # fixed part, longest name, zip64 field
 _START = b"PK\x03\x04"
@@ -91,7 +92,7 @@ class Package:
         return self.manifest.room
 
     @property
-    def content(self) -> dict[str, manifest.Json]:
+    def content(self) -> dict[str, Json]:
         """The room's own object from the manifest."""
         return self.manifest.content
 

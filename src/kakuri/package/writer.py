@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
+from kakuri import strict_json
 from kakuri.errors import KakuriError
 from kakuri.files import atomic_write, open_regular
 from kakuri.package import layout, manifest
@@ -43,11 +44,11 @@ def write(
     manifest.check_room(room)
     for name in entries:
         manifest.check_entry_name(name)
-    body = manifest.plain_json(content)
+    body = strict_json.plain_object(content)
     names = sorted(entries)
     _within("entries", len(names), min(limits.entries, layout.MAX_ENTRIES - 1))
     empty = tuple(manifest.Entry(name, 0, "0" * 64) for name in names)
-    draft = manifest.Manifest(room, f"kakuri {__version__}", empty, body if isinstance(body, dict) else {})
+    draft = manifest.Manifest(room, f"kakuri {__version__}", empty, body)
     manifest_bytes = manifest.reserved_bytes(draft)
     _within("manifest bytes", manifest_bytes, limits.manifest_bytes)
     with atomic_write(path, overwrite=overwrite) as file:
