@@ -1,7 +1,7 @@
 """Encrypted inference: the server answers on ciphertexts and never sees input or answer.
 
 Purpose: ``plan(net, calibration=xs)`` -> ``plan.build()`` -> ``client.encrypt``, ``server.run``, ``client.decrypt``.
-Guarantees and limits: ``threats.THREATS`` and SECURITY.md.
+Guarantees and limits: ``kakuri.trust.threats.ENCRYPTED_INFERENCE`` and SECURITY.md.
 Source: S4 (Ishiyama, Suzuki, Yamana): CKKS, batch-axis and channel-wise packing, channel pruning.
 """
 

@@ -27,7 +27,7 @@ MAX_JSON_BYTES = 1 << 24
 class Deployment:
     """input_range, output_bound: what calibration saw. precision_bits: of decrypted answers, after the binary point.
 
-    labels: names of the outputs, or empty.
+    labels: names of the outputs, or empty. key_id: names the client's key pair; empty in a plan, which has none.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Deployment:
     input_range: tuple[float, float]
     output_bound: float
     labels: tuple[str, ...] = ()
+    key_id: str = ""
 
     @property
     def capacity(self) -> int:
@@ -62,6 +63,7 @@ class Deployment:
                 "input_range": [x.hex() for x in self.input_range],
                 "output_bound": self.output_bound.hex(),
                 "labels": list(self.labels),
+                "key_id": self.key_id,
             },
             sort_keys=True,
             separators=(",", ":"),
@@ -86,6 +88,7 @@ class Deployment:
                 input_range=(low, high),
                 output_bound=float.fromhex(data["output_bound"]),
                 labels=tuple(str(x) for x in data["labels"]),
+                key_id=str(data["key_id"]),
             )
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise _damaged(type(error).__name__) from None

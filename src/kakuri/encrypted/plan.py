@@ -9,9 +9,10 @@ Does not guarantee: ``estimated_seconds`` beyond a factor of about two; it is a 
 from __future__ import annotations
 
 import math
+import secrets
 import warnings
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -33,8 +34,8 @@ from kakuri.encrypted.packings.registry import packing as packing_named
 from kakuri.encrypted.prepare import prepare
 from kakuri.encrypted.schedule import peak_registers
 from kakuri.encrypted.server import Recipe, Server
-from kakuri.encrypted.threats import THREATS
 from kakuri.errors import KakuriError, KakuriWarning
+from kakuri.trust.threats import ENCRYPTED_INFERENCE
 
 LOG_NS = (13, 14, 15, 16)
 HEADROOM = 4.0  # answers may exceed the calibrated ones by this factor before they overflow
@@ -97,7 +98,7 @@ class EncryptedPlan:
             "error_estimate": self.compiled.error,
             "precision_bits": self.deployment.precision_bits,
             "operations": dict(self.counts),
-            "who_sees_what": THREATS.to_dict(),
+            "who_sees_what": ENCRYPTED_INFERENCE.to_dict(),
         }
 
     def __str__(self) -> str:
@@ -116,15 +117,16 @@ class EncryptedPlan:
             ("precision", f"{d['precision_bits']} bits after the point (error about {d['error_estimate']:.1e})"),
             ("operations", ", ".join(f"{k} {v}" for k, v in sorted(d["operations"].items()))),
         ]
-        return "\n".join(f"{name:16} {value}" for name, value in rows) + "\n" + str(THREATS)
+        return "\n".join(f"{name:16} {value}" for name, value in rows) + "\n" + str(ENCRYPTED_INFERENCE)
 
     def build(self, threads: int | None = None) -> tuple[Client, Server]:
         """Makes the keys. The client holds the secret; the server gets the evaluation keys."""
         parameters, program = self.deployment.parameters, self.compiled.program
         secret = _ckks_secret.SecretKey.generate(parameters)
         keys = secret.evaluation_keys(program.rotations, program.relinearization_level)
-        server = Server(self.deployment, self.net, self.recipe, keys, threads, self.compiled)
-        return Client(self.deployment, secret), server
+        deployment = replace(self.deployment, key_id=secrets.token_hex(16))
+        server = Server(deployment, self.net, self.recipe, keys, threads, self.compiled)
+        return Client(deployment, secret), server
 
     def check_ranges(self, samples: NDArray[np.floating[Any]]) -> list[str]:
         """Values of ``samples`` (b, *input_shape) that exceed what calibration saw, by name; warns about each."""
