@@ -20,8 +20,9 @@ from kakuri.zoo.training.augment import Augmentation, augment
 from kakuri.zoo.training.evaluate import accuracy_percent, largest_activation_inputs, logits_of
 from kakuri.zoo.training.loop import EpochReport, TrainingResult, train
 from kakuri.zoo.training.progress import progress_bar
+from kakuri.zoo.training.publish import publish
 from kakuri.zoo.training.recipes import RECIPES, Recipe
-from kakuri.zoo.training.sources import Pool, make_pool
+from kakuri.zoo.training.sources import Pool, load_pool, make_pool, save_pool
 
 __all__ = [
     "RECIPES",
@@ -33,8 +34,11 @@ __all__ = [
     "accuracy_percent",
     "augment",
     "largest_activation_inputs",
+    "load_pool",
     "logits_of",
     "make_pool",
     "progress_bar",
+    "publish",
+    "save_pool",
     "train",
 ]

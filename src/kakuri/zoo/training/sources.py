@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from kakuri.errors import KakuriError
 from kakuri.zoo.data.dataset import ImageDataset
 from kakuri.zoo.training.augment import Augmentation, augment
+from kakuri.zoo.training.checkpoint import write_atomically
 from kakuri.zoo.training.evaluate import logits_of, to_input
 
 CHUNK = 4096
@@ -82,6 +86,11 @@ class Pool:
     def size(self) -> int:
         return len(self.labels)
 
+    def without_last(self, count: int) -> Pool:
+        """The pool of all images but the last ``count``: the training part of `ImageDataset.hold_out`."""
+        logits = None if self.logits is None else self.logits[:, :-count]
+        return Pool(self.images[:, :-count], self.labels[:-count], logits)
+
     def epoch(self, generator: torch.Generator, batch_size: int) -> Iterator[Batch]:
         order = torch.randperm(self.size, generator=generator)
         copies = torch.randint(0, len(self.images), (self.size,), generator=generator)
@@ -120,3 +129,19 @@ def make_pool(
         answers = [logits_of(teacher, images.flatten(0, 1)) for teacher in teachers]
         logits = torch.stack(answers).mean(0).reshape(copies, len(source), -1)
     return Pool(images, torch.from_numpy(dataset.train_labels), logits)
+
+
+def save_pool(path: Path, pool: Pool) -> None:
+    """Write the pool as one safetensors file, atomically. Raises KK-Z20 when that fails."""
+    tensors = {"images": pool.images, "labels": pool.labels}
+    write_atomically(path, save(tensors if pool.logits is None else {**tensors, "logits": pool.logits}))
+
+
+def load_pool(path: Path) -> Pool:
+    """The inverse of `save_pool`. Raises KK-Z21 for a file that is not a pool."""
+    try:
+        tensors = load_file(path)
+        return Pool(tensors["images"], tensors["labels"], tensors.get("logits"))
+    except (OSError, SafetensorError, KeyError) as error:
+        hint = "delete the file and make it again"
+        raise KakuriError("KK-Z21", "not a readable pool", where=path, got=error, hint=hint) from error
