@@ -18,6 +18,7 @@ except ModuleNotFoundError as error:  # pragma: no cover - needs an environment 
 
 from kakuri.zoo.training.augment import Augmentation, augment
 from kakuri.zoo.training.evaluate import accuracy_percent, largest_activation_inputs, logits_of
+from kakuri.zoo.training.export import to_onnx
 from kakuri.zoo.training.loop import EpochReport, TrainingResult, train
 from kakuri.zoo.training.progress import progress_bar
 from kakuri.zoo.training.publish import publish
@@ -40,5 +41,6 @@ __all__ = [
     "progress_bar",
     "publish",
     "save_pool",
+    "to_onnx",
     "train",
 ]

@@ -9,6 +9,7 @@ The random state needs no bytes: every epoch starts its generators from the seed
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -80,7 +81,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise KakuriError(
             "KK-Z20", "cannot write", where=path, got=error.strerror, hint="choose another path"
         ) from error

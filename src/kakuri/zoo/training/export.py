@@ -16,7 +16,7 @@ import json
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import onnx
 import onnx_ir
@@ -32,8 +32,8 @@ OPSET = 18
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
-def to_onnx(module: nn.Module, image_shape: tuple[int, int, int], name: str, facts: Mapping[str, str]) -> bytes:
-    """image_shape: (c, h, w). name: the graph's name. facts: further metadata entries, all text."""
+def to_onnx(module: nn.Module, image_shape: tuple[int, int, int], name: str) -> bytes:
+    """The ONNX file's bytes. image_shape: (c, h, w). name: the graph's name."""
     example = torch.zeros((1, *image_shape))
     with _quiet_exporter():
         program = torch.onnx.export(
@@ -58,7 +58,6 @@ def to_onnx(module: nn.Module, image_shape: tuple[int, int, int], name: str, fac
     model.producer_name, model.producer_version = "kakuri", __version__
     model.metadata_props.clear()
     model.metadata_props[METADATA_KEY] = json.dumps(PREPROCESSING.to_dict(), sort_keys=True)
-    model.metadata_props.update(facts)
     for function in list(model.functions):
         del model.functions[function]
     proto = onnx_ir.to_proto(model)

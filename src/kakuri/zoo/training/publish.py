@@ -27,19 +27,16 @@ from kakuri.zoo.networks import parameter_count
 from kakuri.zoo.preprocessing import PREPROCESSING
 from kakuri.zoo.training.checkpoint import write_atomically
 from kakuri.zoo.training.evaluate import largest_activation_inputs
-from kakuri.zoo.training.export import to_onnx
 
 
-def publish(module: nn.Module, name: str, folder: Path, dataset: ImageDataset, facts: Mapping[str, Any]) -> Path:
-    """Write both files into ``folder`` and return the ONNX file's path.
+def publish(path: Path, content: bytes, module: nn.Module, dataset: ImageDataset, facts: Mapping[str, Any]) -> None:
+    """Write ``content``, which is `to_onnx` of the module, to ``path`` and its card beside it as ``.json``.
 
     dataset: the one trained on. facts: plain JSON values to add, such as recipe, seed and accuracies.
     Raises KK-Z20 when the folder cannot be written.
     """
-    shape = dataset.train_images.shape[1:]
-    content = to_onnx(module, (shape[0], shape[1], shape[2]), name, {})
     card = {
-        "name": name,
+        "name": path.stem,
         "sha256": hashlib.sha256(content).hexdigest(),
         "parameters": parameter_count(module),
         "preprocessing": PREPROCESSING.to_dict(),
@@ -56,7 +53,5 @@ def publish(module: nn.Module, name: str, folder: Path, dataset: ImageDataset, f
         **facts,
     }
     text = json.dumps(card, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    write_atomically(folder / f"{name}.json", text.encode())
-    path = folder / f"{name}.onnx"
+    write_atomically(path.with_suffix(".json"), text.encode())
     write_atomically(path, content)
-    return path
