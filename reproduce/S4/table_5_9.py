@@ -62,14 +62,14 @@ def measure(plan: encrypted.EncryptedPlan, images: np.ndarray, labels: np.ndarra
 
 def row(document: dict[str, str], images: int, threads: int) -> dict[str, Any]:
     name = f"mnist-3layer-{document['activation']}{NETWORKS[document['network']]}"
-    sample, labels = zoo.samples.mnist_sample()[:2]
+    sample = zoo.samples.mnist_sample()
     net = model.load(zoo.weights.path(name))
     plan = encrypted.plan(
-        net, packing=document["packing"], calibration=sample, log_n=LOG_N, drop_unneeded=False
+        net, packing=document["packing"], calibration=sample.images, log_n=LOG_N, drop_unneeded=False
     )
     ours: dict[str, Any] = dict(counts(plan))
     if images and document["packing"] == "channel":
-        ours |= measure(plan, np.asarray(sample[:images], dtype=np.float64), labels[:images], threads)
+        ours |= measure(plan, np.asarray(sample.images[:images], dtype=np.float64), sample.labels[:images], threads)
     key = (document["network"], document["activation"], document["packing"])
     compared = {}
     for column, value in ours.items():

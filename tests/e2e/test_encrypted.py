@@ -13,8 +13,8 @@ from kakuri.errors import KakuriError, KakuriWarning
 
 @pytest.fixture(scope="module")
 def digits():
-    images, labels = zoo.samples.mnist_sample()[:2]
-    return np.asarray(images, dtype=np.float64), labels
+    sample = zoo.samples.mnist_sample()
+    return np.asarray(sample.images, dtype=np.float64), sample.labels
 
 
 @pytest.fixture(scope="module")

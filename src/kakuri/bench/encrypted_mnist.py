@@ -43,8 +43,8 @@ def run(options: Options) -> list[Row]:
 def _case(case: str, options: Options) -> list[Row]:
     packing = options.settings.get("packing", "auto")
     count = int(options.settings.get("images", "100"))
-    images, labels = zoo.samples.mnist_sample()[:2]
-    images, labels = images[:count], labels[:count]
+    sample = zoo.samples.mnist_sample()
+    images, labels = sample.images[:count], sample.labels[:count]
     weights = zoo.weights.path(f"mnist-3layer-{case.split('/')[1]}")
     plan = plan_for(weights, packing)
     with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +64,7 @@ def _case(case: str, options: Options) -> list[Row]:
 
 def plan_for(weights: Path, packing: str) -> encrypted.EncryptedPlan:
     """The benchmark's plan: calibrated on the shipped sample, in the document's ring."""
-    calibration = zoo.samples.mnist_sample()[0]
+    calibration = zoo.samples.mnist_sample().images
     return encrypted.plan(
         model.load(weights), packing=packing, calibration=calibration, log_n=DOCUMENT_LOG_N, drop_unneeded=False
     )

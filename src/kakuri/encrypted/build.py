@@ -50,7 +50,7 @@ class ProbeChain:
 class Builder:
     chain: ChainLike
     noise: NoiseModel
-    mask_fraction: float = 0.49  # of the bits of a masked level that go to the mask
+    mask_fraction: float = 0.55  # of the bits of a masked level that go to the mask
     layers: list[str] = field(default_factory=lambda: ["input"])
     instructions: list[p.Instruction] = field(default_factory=list)
     layer_of: list[int] = field(default_factory=list)
@@ -194,12 +194,16 @@ class Builder:
         self._emit(p.LinearCombination(tuple(sources), weights, weight_scale, index, tuple(targets)))
         return targets
 
-    def multiply_plain(self, source: int, values: Float64, magnitude: float) -> int:
-        """Not yet rescaled; after ``rescale`` the scale is the chain's message scale."""
+    def multiply_plain(self, source: int, values: Float64, magnitude: float, *, summed: bool = False) -> int:
+        """Not yet rescaled; after ``rescale`` the scale is the chain's message scale.
+
+        summed: a sum over all slots follows, so the error that counts is the root mean square over slots.
+        """
         old = self.registers[source]
         factor = self.chain.modulus(old.level) * self.chain.scale / old.scale
-        largest = float(np.abs(values).max(initial=0.0))
-        error = math.hypot(old.error * largest, magnitude * self.noise.encoding / factor)
+        square = np.square(values)
+        gain = math.sqrt(float(square.sum()) / self.chain.slots if summed else float(square.max(initial=0.0)))
+        error = math.hypot(old.error * gain, magnitude * self.noise.encoding / factor)
         target = self._like(source, scale=old.scale * factor, error=error)
         self._emit(p.MultiplyPlain(source, self._plain(values, factor, old.level), target))
         return target

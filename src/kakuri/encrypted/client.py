@@ -20,7 +20,7 @@ from kakuri import _ckks, _ckks_secret
 from kakuri.encrypted.deployment import Deployment
 from kakuri.encrypted.messages import Answer, Query, expect
 from kakuri.errors import KakuriError, KakuriWarning
-from kakuri.trust import secret_file
+from kakuri.trust.secret_file import read_secret, write_secret
 
 KIND = "encrypted-client"
 
@@ -101,14 +101,15 @@ class Client:
             )
         return values
 
-    def save(self, path: str | os.PathLike[str], passphrase: str | None = None, *, overwrite: bool = False) -> Path:
+    def save(self, path: str | os.PathLike[str], passphrase: str | None = None, *, overwrite: bool = False) -> None:
         """Writes the key file, mode 0600; nothing is left behind when it fails."""
         sections = {"deployment": self.deployment.to_json().encode(), "secret_key": self._secret.to_bytes()}
-        return secret_file.write(path, KIND, sections, passphrase=passphrase, overwrite=overwrite)
+        public = {"name": self.deployment.name, "key_id": self.deployment.key_id}
+        write_secret(Path(path), KIND, sections, public=public, passphrase=passphrase, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], passphrase: str | None = None) -> Client:
-        """Raises KK-K0x/KK-F.. for a file that is no client key, readable by others, or damaged."""
-        sections = secret_file.read(path, KIND, passphrase=passphrase)
+        """Raises KK-K2x for a file that is no client key, readable by others, or damaged."""
+        sections = read_secret(Path(path), KIND, passphrase=passphrase).sections
         deployment = Deployment.from_json(sections["deployment"])
         return cls(deployment, _ckks_secret.SecretKey.from_bytes(deployment.parameters, sections["secret_key"]))

@@ -55,12 +55,12 @@ def compile_network(
     packing: Packing[Any],
     chain: ChainLike,
     noise: NoiseModel,
-    magnitudes: Mapping[str, float],
+    typical: Mapping[str, float],
     *,
     drop_unneeded: bool = True,
 ) -> Compiled:
-    """magnitudes: value name -> largest |value|, from calibration; missing values count as ``DEFAULT_MAGNITUDE``."""
-    builder, start, output = _emit(network, packing, chain, noise, magnitudes)
+    """typical: value name -> root mean square, from calibration; missing values count as ``DEFAULT_MAGNITUDE``."""
+    builder, start, output = _emit(network, packing, chain, noise, typical)
     registers = packing.registers(output)
     level = min(builder.level(r) for r in registers)
     registers = [builder.drop_to(r, level) for r in registers]
@@ -76,14 +76,14 @@ def compile_network(
 
 
 def _emit(
-    network: Network, packing: Packing[Any], chain: ChainLike, noise: NoiseModel, magnitudes: Mapping[str, float]
+    network: Network, packing: Packing[Any], chain: ChainLike, noise: NoiseModel, typical: Mapping[str, float]
 ) -> tuple[Builder, Any, Any]:
     builder = Builder(chain, noise)
     layouts: dict[str, Any] = {network.input_name: packing.begin(builder, network)}
     for layer in network.layers:
         builder.begin_layer(layer.name)
         xs = [layouts[name] for name in layer.inputs]
-        magnitude = max(magnitudes.get(name, DEFAULT_MAGNITUDE) for name in layer.inputs)
+        magnitude = max(typical.get(name, DEFAULT_MAGNITUDE) for name in layer.inputs)
         layouts[layer.output] = _EMIT[type(layer)](packing, builder, xs, layer, magnitude)
     return builder, layouts[network.input_name], layouts[network.output_name]
 

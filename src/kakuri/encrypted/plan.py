@@ -43,10 +43,14 @@ HEADROOM = 4.0  # answers may exceed the calibrated ones by this factor before t
 
 @dataclass(frozen=True)
 class Calibration:
-    """What calibration inputs did to the prepared model. magnitudes: value name -> largest |value|."""
+    """What calibration inputs did to the prepared model.
+
+    largest, typical: value name -> largest |value| and root mean square.
+    """
 
     input_range: tuple[float, float]
-    magnitudes: dict[str, float]
+    largest: dict[str, float]
+    typical: dict[str, float]
     output_bound: float
 
 
@@ -58,6 +62,7 @@ class EncryptedPlan:
     net: ir.Model = field(repr=False)
     network: Network = field(repr=False)
     recipe: Recipe
+    calibration: Calibration = field(repr=False)
     compiled: Compiled = field(repr=False)
     deployment: Deployment = field(repr=False)
 
@@ -130,10 +135,10 @@ class EncryptedPlan:
 
     def check_ranges(self, samples: NDArray[np.floating[Any]]) -> list[str]:
         """Values of ``samples`` (b, *input_shape) that exceed what calibration saw, by name; warns about each."""
-        seen = _calibrate(self.net, self.network, samples).magnitudes
+        seen = _calibrate(self.net, self.network, samples).largest
         outside = [
             f"{name}: |value| reaches {seen[name]:.4g}, calibration saw {limit:.4g}"
-            for name, limit in self.recipe.magnitudes.items()
+            for name, limit in self.calibration.largest.items()
             if seen.get(name, 0.0) > limit * 1.001
         ]
         for message in outside:
@@ -146,7 +151,7 @@ def plan(
     *,
     packing: str = "auto",
     calibration: NDArray[np.floating[Any]] | None = None,
-    precision_bits: int = 12,
+    precision_bits: int = 8,
     log_n: int | None = None,
     labels: tuple[str, ...] = (),
     drop_unneeded: bool = True,
@@ -177,7 +182,7 @@ def plan(
         output_bound=HEADROOM * seen.output_bound,
         labels=labels,
     )
-    return EncryptedPlan(deployment.name, prepared, network, recipe, compiled, deployment)
+    return EncryptedPlan(deployment.name, prepared, network, recipe, seen, compiled, deployment)
 
 
 def _checked(net: ir.Model) -> ir.Model:
@@ -194,12 +199,13 @@ def _calibrate(net: ir.Model, network: Network, samples: NDArray[np.floating[Any
             KakuriWarning,
             stacklevel=3,
         )
-        return Calibration((-math.inf, math.inf), {}, 8.0)
+        return Calibration((-math.inf, math.inf), {}, {}, 8.0)
     inputs = np.asarray(samples, dtype=np.float32)
     values = model.reference_values(net, inputs, network.value_names()[1:])
-    magnitudes = {name: float(np.abs(v).max()) for name, v in values.items()}
-    magnitudes[network.input_name] = float(np.abs(inputs).max())
-    return Calibration((float(inputs.min()), float(inputs.max())), magnitudes, magnitudes[network.output_name])
+    values[network.input_name] = inputs
+    largest = {name: float(np.abs(v).max()) for name, v in values.items()}
+    typical = {name: float(np.sqrt(np.square(v, dtype=np.float64).mean())) for name, v in values.items()}
+    return Calibration((float(inputs.min()), float(inputs.max())), largest, typical, largest[network.output_name])
 
 
 def _smallest_ring(
@@ -230,8 +236,8 @@ def _smallest_ring(
             chain: Chain | None = find_chain(bits, candidate, precision)
             if chain is None:
                 continue
-            recipe = Recipe(packing, chain, seen.magnitudes, drop_unneeded)
-            compiled = recipe.compile(net)
+            recipe = Recipe(packing, chain, drop_unneeded)
+            compiled = recipe.compile(net, seen.typical)
             best = min(best, compiled.error)
             if 2.0 * SAFETY * compiled.error <= 2.0**-precision_bits:
                 return recipe, compiled

@@ -41,13 +41,13 @@ class Recipe:
 
     packing: str
     chain: Chain
-    magnitudes: Mapping[str, float]
     drop_unneeded: bool = True
 
-    def compile(self, net: ir.Model) -> Compiled:
+    def compile(self, net: ir.Model, typical: Mapping[str, float] | None = None) -> Compiled:
+        """typical: root mean square of every value, for the error estimate; the program does not depend on it."""
         noise = NoiseModel(2 * self.chain.slots, self.chain.digits, self.chain.digit_over_special)
         return compile_network(
-            lower(net), packing(self.packing), self.chain, noise, self.magnitudes, drop_unneeded=self.drop_unneeded
+            lower(net), packing(self.packing), self.chain, noise, typical or {}, drop_unneeded=self.drop_unneeded
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -58,12 +58,11 @@ class Recipe:
             "special_moduli": list(self.chain.special_moduli),
             "digits": self.chain.digits,
             "scale": self.chain.scale.hex(),
-            "magnitudes": {name: float(value).hex() for name, value in self.magnitudes.items()},
             "drop_unneeded": self.drop_unneeded,
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
+    def from_dict(cls, data: Any) -> Recipe:
         """Raises KK-F45 for anything that is not a recipe."""
         try:
             chain = Chain(
@@ -73,8 +72,7 @@ class Recipe:
                 int(data["log_n"]),
                 float.fromhex(data["scale"]),
             )
-            magnitudes = {str(k): float.fromhex(v) for k, v in data["magnitudes"].items()}
-            return cls(str(data["packing"]), chain, magnitudes, bool(data["drop_unneeded"]))
+            return cls(str(data["packing"]), chain, bool(data["drop_unneeded"]))
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise KakuriError(
                 "KK-F45", "the package's plan is damaged", got=type(error).__name__, hint="build the package again"
@@ -157,7 +155,7 @@ class Server:
         """The client's public evaluation keys, as the server holds them."""
         return self._keys.to_bytes()
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the package: plan, model and the client's evaluation keys. No secret."""
         deployment = self.deployment.to_json().encode()
         content = {"recipe": self._recipe.to_dict(), "deployment_sha256": hashlib.sha256(deployment).hexdigest()}
@@ -166,15 +164,18 @@ class Server:
             "model.onnx": model.to_bytes(self._net),
             "evaluation_keys.bin": self._keys.to_bytes(),
         }
-        return packages.write(path, ROOM, content, entries)
+        packages.write(Path(path), ROOM, content, entries)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], threads: int | None = None) -> Server:
         """Raises KK-F.. for a file that is no such package or is damaged."""
-        with packages.open_package(path) as package:
-            packages.require_room(package, ROOM)
+        with packages.open_package(Path(path)) as package:
+            if package.room != ROOM:
+                raise KakuriError(
+                    "KK-F48", "the package is for another room", where=path, got=package.room, limit=ROOM, hint="kakuri run"
+                )
             deployment = Deployment.from_json(package.read("deployment.json"))
-            recipe = Recipe.from_dict(package.content["recipe"])
+            recipe = Recipe.from_dict(package.content.get("recipe"))
             net = model.from_bytes(package.read("model.onnx"))
             keys = _ckks.EvaluationKeys.from_bytes(deployment.parameters, package.view("evaluation_keys.bin"))
         return cls(deployment, net, recipe, keys, threads)

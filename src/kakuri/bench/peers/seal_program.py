@@ -32,7 +32,8 @@ class Seal:
         self.encryptor = seal.Encryptor(self.context, keys.create_public_key())
         self.decryptor = seal.Decryptor(self.context, keys.secret_key())
         self.relin = keys.create_relin_keys()
-        self.galois = keys.create_galois_keys(job["rotations"])
+        self.galois = seal.GaloisKeys()
+        keys.create_galois_keys(job["rotations"], self.galois)
         self.evaluator = seal.Evaluator(self.context)
         self.encoder = seal.CKKSEncoder(self.context)
         self.parms = {}

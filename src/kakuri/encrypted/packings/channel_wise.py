@@ -184,7 +184,7 @@ class ChannelWise:
         for row in layer.weight:
             packed = np.zeros((len(gathered), slots))
             packed[flat[:, 0], flat[:, 1]] = row
-            products = [builder.multiply_plain(r, packed[g], magnitude) for g, r in enumerate(gathered)]
+            products = [builder.multiply_plain(r, packed[g], magnitude, summed=True) for g, r in enumerate(gathered)]
             outputs.append(builder.rotate_sum(builder.rescale(builder.add_many(products), "plain"), halving))
         return outputs
 

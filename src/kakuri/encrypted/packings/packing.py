@@ -49,7 +49,7 @@ class WireLayout:
 
 
 class Packing(Protocol[Layout]):
-    """One packing. ``magnitude`` is the largest |value| expected in the layer's input."""
+    """One packing. ``magnitude`` is the typical size (root mean square) of the layer's input."""
 
     name: str
 

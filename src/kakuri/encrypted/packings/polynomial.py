@@ -20,7 +20,7 @@ MAX_DEGREE = 16
 def emit_polynomial(
     builder: Builder, source: int, coefficients: Sequence[float], magnitude: float, add_constant: AddConstant
 ) -> int:
-    """Register holding the polynomial of ``source``. magnitude: largest |x| expected. coefficients: ascending."""
+    """Register holding the polynomial of ``source``. magnitude: root mean square of x. coefficients: ascending."""
     degree = len(coefficients) - 1
     powers = {1: source}
     if degree < 2 or abs(coefficients[-1]) != 1.0:
