@@ -1,8 +1,8 @@
 """Table 5.9 of S4: encrypted MNIST inference; document value, ours, difference.
 
-Operation counts come from executing the compiled program (a dry run without arithmetic; the end-to-end tests show that the
-kernel counts the same). With ``--images N`` accuracy and latency are measured on N images of the MNIST test set, encrypted,
-channel-wise; accuracy in the clear is always measured on all 10,000 when KAKURI_DATA has them.
+Operation counts come from executing the compiled program (a dry run without arithmetic; the end-to-end tests show
+that the kernel counts the same). With ``--images N`` accuracy and latency are measured on the first N images of the
+MNIST test set, encrypted, channel-wise.
 
     python reproduce/S4/table_5_9.py [--images 100] [--threads 2] [--json]
 """
@@ -64,9 +64,7 @@ def row(document: dict[str, str], images: int, threads: int) -> dict[str, Any]:
     name = f"mnist-3layer-{document['activation']}{NETWORKS[document['network']]}"
     sample = zoo.samples.mnist_sample()
     net = model.load(zoo.weights.path(name))
-    plan = encrypted.plan(
-        net, packing=document["packing"], calibration=sample.images, log_n=LOG_N, drop_unneeded=False
-    )
+    plan = encrypted.plan(net, packing=document["packing"], calibration=sample.images, log_n=LOG_N, drop_unneeded=False)
     ours: dict[str, Any] = dict(counts(plan))
     if images and document["packing"] == "channel":
         ours |= measure(plan, np.asarray(sample.images[:images], dtype=np.float64), sample.labels[:images], threads)

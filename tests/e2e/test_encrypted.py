@@ -40,7 +40,9 @@ def test_encrypted_answers_equal_plaintext_answers(plan, sides, digits):
     images = digits[0][:5]
     expected = model.reference_outputs(plan.net, images.astype(np.float32))
     for image, scores in zip(images, expected, strict=True):
-        answer = client.decrypt(Answer.from_bytes(server.run(Query.from_bytes(client.encrypt(image).to_bytes())).to_bytes()))
+        answer = client.decrypt(
+            Answer.from_bytes(server.run(Query.from_bytes(client.encrypt(image).to_bytes())).to_bytes())
+        )
         assert answer[0].argmax() == scores.argmax()
         # float32 reference and weights rounded to 2^-25 stand beside the encryption's own error
         assert np.abs(answer[0] - scores).max() < SAFETY * plan.compiled.error + 2e-3

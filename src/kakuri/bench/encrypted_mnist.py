@@ -11,7 +11,7 @@ import json
 import statistics
 import sys
 import tempfile
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,25 @@ def run(options: Options) -> list[Row]:
     return rows
 
 
-def _case(case: str, options: Options) -> list[Row]:
+@dataclass(frozen=True)
+class _Case:
+    """One network on one set of images. expected: (n, 10) ONNX Runtime's scores."""
+
+    name: str
+    plan: encrypted.EncryptedPlan
+    images: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    expected: NDArray[np.floating[Any]]
+
+
+def _case(name: str, options: Options) -> list[Row]:
     packing = options.settings.get("packing", "auto")
     count = int(options.settings.get("images", "100"))
     sample = zoo.samples.mnist_sample()
-    images, labels = sample.images[:count], sample.labels[:count]
-    weights = zoo.weights.path(f"mnist-3layer-{case.split('/')[1]}")
+    weights = zoo.weights.path(f"mnist-3layer-{name.split('/')[1]}")
     plan = plan_for(weights, packing)
+    images = sample.images[:count]
+    case = _Case(name, plan, images, sample.labels[:count], model.reference_outputs(plan.net, images))
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder)
         np.savez(job / "images.npz", images=images)
@@ -55,11 +67,11 @@ def _case(case: str, options: Options) -> list[Row]:
         )
         ours = Worker([sys.executable, "-m", "kakuri.bench.ours_encrypted", job], options.threads)
         if plan.recipe.packing != "channel":
-            return [_ours_alone(case, ours, plan, images, labels, options)]
+            return [_ours_alone(case, ours)]
         export_program(plan, job, images[: options.runs])
         script = Path(__file__).with_name("peers") / "seal_program.py"
         peer = Worker([peer_python(default_folder(), options.report), script, job], options.threads)
-        return _in_turns(case, ours, peer, plan, images, labels, options)
+        return _in_turns(case, ours, peer, options)
 
 
 def plan_for(weights: Path, packing: str) -> encrypted.EncryptedPlan:
@@ -70,97 +82,72 @@ def plan_for(weights: Path, packing: str) -> encrypted.EncryptedPlan:
     )
 
 
-def _in_turns(
-    case: str,
-    ours: Worker,
-    peer: Worker,
-    plan: encrypted.EncryptedPlan,
-    images: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    options: Options,
-) -> list[Row]:
+def _in_turns(case: _Case, ours: Worker, peer: Worker, options: Options) -> list[Row]:
     answers: list[dict[str, Any]] = []
     theirs: list[dict[str, Any]] = []
-    options.report(f"{case}: setting up seal-python (plaintexts are encoded before the clock starts)")
+    options.report(f"{case.name}: setting up seal-python (plaintexts are encoded before the clock starts)")
     with ours as a, peer as b:
-        for i in range(len(images)):
+        for i in range(len(case.images)):
             answers.append(a.run(i))
             if i < options.runs:
                 theirs.append(b.run(i))
-            options.report(f"{case}: image {i + 1} of {len(images)}")
+            options.report(f"{case.name}: image {i + 1} of {len(case.images)}")
         our_summary, their_summary = a.finish(), b.finish()
-    row = _our_row(case, answers, ours.ready, our_summary, plan, images, labels)
-    latency = statistics.median(x["seconds"] for x in theirs)
-    expected = model.reference_outputs(plan.net, images[: options.runs])
-    agree = sum(int(np.argmax(x["values"]) == np.argmax(e)) for x, e in zip(theirs, expected, strict=True))
-    seal = Row(
-        "seal-python",
-        case,
-        {
-            "latency_seconds": latency,
-            "latency_min_seconds": min(x["seconds"] for x in theirs),
-            "latency_max_seconds": max(x["seconds"] for x in theirs),
-            "runs": len(theirs),
-            "label_agreement_percent": 100.0 * agree / len(theirs),
-            "peak_bytes": their_summary["peak_bytes"],
-            "setup_seconds": b.ready["setup_seconds"],
-        },
-    )
-    return [Row(row.system, row.case, {**row.figures, "ratio": latency / float(row.figures["latency_seconds"])}), seal]
+    figures = _our_figures(case, answers, ours.ready, our_summary)
+    seal = _timing([x["seconds"] for x in theirs]) | {
+        "images": len(theirs),
+        "label_agreement_percent": _agreement(np.asarray([x["values"] for x in theirs]), case.expected),
+        "peak_bytes": their_summary["peak_bytes"],
+        "setup_seconds": peer.ready["setup_seconds"],
+    }
+    figures["ratio"] = seal["latency_seconds"] / figures["latency_seconds"]
+    return [Row("kakuri", case.name, figures), Row("seal-python", case.name, seal)]
 
 
-def _ours_alone(
-    case: str,
-    ours: Worker,
-    plan: encrypted.EncryptedPlan,
-    images: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    options: Options,
-) -> Row:
+def _ours_alone(case: _Case, ours: Worker) -> Row:
+    """All images in one query."""
     with ours as a:
-        answers = [a.run(-1)]
+        reply = a.run(-1)
         summary = a.finish()
-    values = np.asarray(answers[0]["values"])
-    flat = [{"seconds": answers[0]["seconds"], "values": row} for row in values]
-    return _our_row(case, flat, ours.ready, summary, plan, images, labels)
+    answers = [{"seconds": reply["seconds"], "values": values} for values in reply["values"]]
+    return Row("kakuri", case.name, _our_figures(case, answers, ours.ready, summary))
 
 
-def _our_row(
-    case: str,
-    answers: list[dict[str, Any]],
-    ready: dict[str, Any],
-    summary: dict[str, Any],
-    plan: encrypted.EncryptedPlan,
-    images: NDArray[np.float32],
-    labels: NDArray[np.int64],
-) -> Row:
+def _timing(seconds: list[float]) -> dict[str, Any]:
+    return {
+        "latency_seconds": statistics.median(seconds),
+        "latency_min_seconds": min(seconds),
+        "latency_max_seconds": max(seconds),
+    }
+
+
+def _agreement(values: NDArray[Any], expected: NDArray[Any]) -> float:
+    """Percent of labels that equal those computed in the clear."""
+    return 100.0 * float((values.argmax(1) == expected[: len(values)].argmax(1)).mean())
+
+
+def _our_figures(
+    case: _Case, answers: list[dict[str, Any]], ready: dict[str, Any], summary: dict[str, Any]
+) -> dict[str, Any]:
     values = np.asarray([x["values"] for x in answers])
-    expected = model.reference_outputs(plan.net, images)
     counts = summary["counts"]
-    seconds = [x["seconds"] for x in answers]
-    return Row(
-        "kakuri",
-        case,
-        {
-            "packing": plan.recipe.packing,
-            "latency_seconds": statistics.median(seconds),
-            "latency_min_seconds": min(seconds),
-            "latency_max_seconds": max(seconds),
-            "images": len(answers),
-            "label_agreement_percent": 100.0 * float((values.argmax(1) == expected.argmax(1)).mean()),
-            "accuracy_percent": 100.0 * float((values.argmax(1) == labels).mean()),
-            "largest_error": float(np.abs(values - expected).max()),
-            **{name: counts.get(name, 0) for name in _COUNTERS},
-            "rotation": counts.get("rotation", 0) + counts.get("rotation_identity", 0),
-            "rotation_identity": counts.get("rotation_identity", 0),
-            "mask_multiply": counts.get("mask_multiply", 0),
-            "query_bytes": summary["query_bytes"],
-            "answer_bytes": summary["answer_bytes"],
-            "evaluation_key_bytes": summary["evaluation_key_bytes"],
-            "peak_bytes": summary["peak_bytes"],
-            "setup_seconds": ready["setup_seconds"],
-        },
-    )
+    return {
+        "packing": case.plan.recipe.packing,
+        **_timing([x["seconds"] for x in answers]),
+        "images": len(answers),
+        "label_agreement_percent": _agreement(values, case.expected),
+        "accuracy_percent": 100.0 * float((values.argmax(1) == case.labels).mean()),
+        "largest_error": float(np.abs(values - case.expected).max()),
+        **{name: counts.get(name, 0) for name in _COUNTERS},
+        "rotation": counts.get("rotation", 0) + counts.get("rotation_identity", 0),
+        "rotation_identity": counts.get("rotation_identity", 0),
+        "mask_multiply": counts.get("mask_multiply", 0),
+        "query_bytes": summary["query_bytes"],
+        "answer_bytes": summary["answer_bytes"],
+        "evaluation_key_bytes": summary["evaluation_key_bytes"],
+        "peak_bytes": summary["peak_bytes"],
+        "setup_seconds": ready["setup_seconds"],
+    }
 
 
 def export_program(plan: encrypted.EncryptedPlan, folder: Path, images: NDArray[np.float32]) -> None:

@@ -44,10 +44,14 @@ def peer_python(folder: Path, report: Report) -> Path:
 
 def _requirements() -> list[str]:
     """The ``bench`` extra, as installed with this package."""
-    marked = [r for r in importlib.metadata.requires("kakuri") or [] if "extra == 'bench'" in r or 'extra == "bench"' in r]
+    marked = [
+        r for r in importlib.metadata.requires("kakuri") or [] if "extra == 'bench'" in r or 'extra == "bench"' in r
+    ]
     if not marked:
         raise KakuriError(
-            "KK-C21", "the package metadata names no peers", hint="install kakuri with pip instead of a bare source path"
+            "KK-C21",
+            "the package metadata names no peers",
+            hint="install kakuri with pip instead of a bare source path",
         )
     return [r.split(";")[0].strip() for r in marked]
 

@@ -18,6 +18,8 @@ def names() -> list[str]:
 def run(name: str, options: Options) -> dict[str, Any]:
     """The whole benchmark as one JSON-ready object. Raises KK-C20 for an unknown name."""
     if name not in _BENCHMARKS:
-        raise KakuriError("KK-C20", "unknown benchmark", got=name, limit=", ".join(_BENCHMARKS), hint="kakuri bench --list")
+        raise KakuriError(
+            "KK-C20", "unknown benchmark", got=name, limit=", ".join(_BENCHMARKS), hint="kakuri bench --list"
+        )
     rows: list[Row] = importlib.import_module(_BENCHMARKS[name]).run(options)
     return {"name": name, "machine": machine(options.threads), "rows": [row.to_dict() for row in rows]}

@@ -50,7 +50,9 @@ class Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise KakuriError("KK-C22", "a measured process stopped", where=self._name, got=f"exit {self._process.wait()}")
+            raise KakuriError(
+                "KK-C22", "a measured process stopped", where=self._name, got=f"exit {self._process.wait()}"
+            )
         message: dict[str, Any] = json.loads(line)
         return message
 

@@ -247,7 +247,9 @@ class Builder:
         scale = next(self.registers[s].scale for s in sources if self.level(s) == lowest)
         if any(not _same(self.registers[s].scale, scale) and self.level(s) == lowest for s in sources):
             # Nobody has a level to spare: everybody pays one.
-            return [self.rescale(self.multiply_scalar(s, 1.0, magnitude), "square") for s in self._dropped(sources, lowest)]
+            return [
+                self.rescale(self.multiply_scalar(s, 1.0, magnitude), "square") for s in self._dropped(sources, lowest)
+            ]
         aligned = []
         for source in sources:
             current = source

@@ -104,9 +104,7 @@ def find_chain(bits: list[int], log_n: int, precision: Precision, margin_bits: i
 
 def _largest_digit_bits(moduli: list[int] | tuple[int, ...], digits: int) -> float:
     alpha = math.ceil(len(moduli) / digits)
-    return max(
-        math.fsum(math.log2(q) for q in moduli[start : start + alpha]) for start in range(0, len(moduli), alpha)
-    )
+    return max(math.fsum(math.log2(q) for q in moduli[start : start + alpha]) for start in range(0, len(moduli), alpha))
 
 
 def _special_bits(total: float) -> list[int]:

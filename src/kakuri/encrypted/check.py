@@ -22,7 +22,9 @@ _POLYNOMIAL = "use kakuri.model.passes.polynomial_activation, then train a littl
 def _convolution(node: ir.Node) -> Iterable[ModelProblem]:
     weight = node.inputs[1]
     if weight is None or weight.const_value is None:
-        yield problem(node, "KK-E50", Severity.NEVER, "has weights that are not constant", "weights must be in the model")
+        yield problem(
+            node, "KK-E50", Severity.NEVER, "has weights that are not constant", "weights must be in the model"
+        )
     elif len(weight.const_value.shape) != 4:
         axes = len(weight.const_value.shape) - 2
         yield problem(node, "KK-E51", Severity.NOT_YET, f"convolves over {axes} axes", "reshape the input to 2-D")
@@ -31,7 +33,9 @@ def _convolution(node: ir.Node) -> Iterable[ModelProblem]:
 def _dense(node: ir.Node) -> Iterable[ModelProblem]:
     weight = node.inputs[1]
     if weight is None or weight.const_value is None:
-        yield problem(node, "KK-E50", Severity.NEVER, "has weights that are not constant", "weights must be in the model")
+        yield problem(
+            node, "KK-E50", Severity.NEVER, "has weights that are not constant", "weights must be in the model"
+        )
 
 
 def _average_pool(node: ir.Node) -> Iterable[ModelProblem]:
@@ -47,12 +51,16 @@ def _polynomial(node: ir.Node) -> Iterable[ModelProblem]:
         hint = f"fit a polynomial of degree {MAX_DEGREE} or less"
         yield problem(node, "KK-E53", Severity.NOT_YET, f"has degree {degree}", hint)
     if degree < 1:
-        yield problem(node, "KK-E53", Severity.NEVER, "is constant: the answer does not depend on the input", "check the model")
+        yield problem(
+            node, "KK-E53", Severity.NEVER, "is constant: the answer does not depend on the input", "check the model"
+        )
 
 
 def _sum(node: ir.Node) -> Iterable[ModelProblem]:
     if any(value is not None and value.const_value is not None for value in node.inputs):
-        yield problem(node, "KK-E54", Severity.NOT_YET, "adds a tensor constant", "fold it into the bias of the layer before")
+        yield problem(
+            node, "KK-E54", Severity.NOT_YET, "adds a tensor constant", "fold it into the bias of the layer before"
+        )
     shapes = {tuple(value.shape) for value in node.inputs if value is not None and value.shape is not None}
     if len(shapes) > 1:
         yield problem(node, "KK-E55", Severity.NOT_YET, f"adds shapes {sorted(map(str, shapes))}", "add equal shapes")
@@ -69,7 +77,10 @@ RULES = (
     OperatorRule("Sum", _sum),
     OperatorRule("Flatten", allowed),
     OperatorRule("Identity", allowed),
-    *(OperatorRule(op, _ACTIVATION) for op in ("Relu", "Sigmoid", "Swish", "HardSwish", "Gelu", "Elu", "LeakyRelu", "Tanh")),
+    *(
+        OperatorRule(op, _ACTIVATION)
+        for op in ("Relu", "Sigmoid", "Swish", "HardSwish", "Gelu", "Elu", "LeakyRelu", "Tanh")
+    ),
     OperatorRule("MaxPool", never("KK-E57", "needs comparisons", "train with average pooling instead")),
     OperatorRule("Softmax", never("KK-E58", "needs divisions", "cut it off; the client can apply it to the answer")),
     OperatorRule("ArgMax", never("KK-E58", "needs comparisons", "cut it off; the client can apply it to the answer")),

@@ -70,8 +70,8 @@ class Client:
         slack = 1e-6 * max(1.0, high - low)
         if samples.min() < low - slack or samples.max() > high + slack:
             warnings.warn(
-                f"{self.deployment.name}: input values in [{samples.min():.4g}, {samples.max():.4g}] leave the calibrated "
-                f"range [{low:.4g}, {high:.4g}]; activations behind it may leave theirs and the answer may be wrong",
+                f"{self.deployment.name}: input values in [{samples.min():.4g}, {samples.max():.4g}] leave the "
+                f"calibrated range [{low:.4g}, {high:.4g}]; activations may leave theirs and the answer may be wrong",
                 KakuriWarning,
                 stacklevel=3,
             )

@@ -121,9 +121,9 @@ def _layout_from_dict(data: dict[str, Any], slots: int) -> WireLayout:
         and min(shape) >= 1
         and len(ciphertext) == len(slot) == elements
         and 1 <= ciphertexts <= 1 << 16
-        and 0 <= ciphertext.min()
+        and ciphertext.min() >= 0
         and ciphertext.max() < ciphertexts
-        and 0 <= slot.min()
+        and slot.min() >= 0
         and slot.max() < slots
     )
     if not inside:

@@ -116,7 +116,9 @@ def lower(net: ir.Model) -> Network:
 def _shape(value: ir.Value) -> tuple[int, ...]:
     shape = value.shape
     if shape is None or any(not isinstance(d, int) for d in tuple(shape)[1:]):
-        raise KakuriError("KK-E02", "the shape is not static", where=value.name, got=shape, hint="export with fixed sizes")
+        raise KakuriError(
+            "KK-E02", "the shape is not static", where=value.name, got=shape, hint="export with fixed sizes"
+        )
     return tuple(int(d) for d in tuple(shape)[1:])  # type: ignore[arg-type]
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from kakuri import _ckks, _ckks_secret, model
+from kakuri import _ckks_secret, model
 from kakuri.encrypted import cost
 from kakuri.encrypted.backends.simulated import SimulatedBackend
 from kakuri.encrypted.chain import Chain, find_chain, level_bits, precisions
@@ -130,7 +130,7 @@ class EncryptedPlan:
         secret = _ckks_secret.SecretKey.generate(parameters)
         keys = secret.evaluation_keys(program.rotations, program.relinearization_level)
         deployment = replace(self.deployment, key_id=secrets.token_hex(16))
-        server = Server(deployment, self.net, self.recipe, keys, threads, self.compiled)
+        server = Server(deployment, self.net, self.recipe, keys, threads=threads, compiled=self.compiled)
         return Client(deployment, secret), server
 
     def check_ranges(self, samples: NDArray[np.floating[Any]]) -> list[str]:
@@ -169,7 +169,8 @@ def plan(
     network = lower(prepared)
     chosen = "channel" if packing == "auto" else packing
     seen = _calibrate(prepared, network, calibration)
-    recipe, compiled = _smallest_ring(prepared, network, chosen, seen, precision_bits, log_n, drop_unneeded)
+    wanted = _Wanted(chosen, precision_bits, LOG_NS if log_n is None else (log_n,), drop_unneeded)
+    recipe, compiled = _smallest_ring(prepared, network, seen, wanted)
     precision = math.floor(-math.log2(2.0 * SAFETY * compiled.error))
     deployment = Deployment(
         name=str(prepared.graph.name or "network"),
@@ -208,48 +209,49 @@ def _calibrate(net: ir.Model, network: Network, samples: NDArray[np.floating[Any
     return Calibration((float(inputs.min()), float(inputs.max())), largest, typical, largest[network.output_name])
 
 
-def _smallest_ring(
-    net: ir.Model,
-    network: Network,
-    packing: str,
-    seen: Calibration,
-    precision_bits: int,
-    log_n: int | None,
-    drop_unneeded: bool,
-) -> tuple[Recipe, Compiled]:
+@dataclass(frozen=True)
+class _Wanted:
+    packing: str
+    precision_bits: int
+    log_ns: tuple[int, ...]
+    drop_unneeded: bool
+
+
+def _smallest_ring(net: ir.Model, network: Network, seen: Calibration, wanted: _Wanted) -> tuple[Recipe, Compiled]:
     """The first ring, and in it the most precise scales, that give the wanted precision at 128-bit security."""
     integer_bits = max(1, math.ceil(math.log2(HEADROOM * seen.output_bound)))
     tried: list[str] = []
-    for candidate in LOG_NS if log_n is None else (log_n,):
-        pack = packing_named(packing)
+    for log_n in wanted.log_ns:
+        pack = packing_named(wanted.packing)
         try:
-            pack.check(network, 1 << (candidate - 1))
+            pack.check(network, 1 << (log_n - 1))
         except KakuriError as error:
-            if candidate == LOG_NS[-1] or log_n is not None:
+            if log_n == wanted.log_ns[-1]:
                 raise
-            tried.append(f"2^{candidate}: {error.problem.what}")
+            tried.append(f"2^{log_n}: {error.problem.what}")
             continue
-        found: Probe = probe(network, pack, 1 << (candidate - 1))
-        best = math.inf
-        for precision in precisions():
-            bits = level_bits(found.uses, found.depth, precision, integer_bits)
-            chain: Chain | None = find_chain(bits, candidate, precision)
-            if chain is None:
-                continue
-            recipe = Recipe(packing, chain, drop_unneeded)
-            compiled = recipe.compile(net, seen.typical)
-            best = min(best, compiled.error)
-            if 2.0 * SAFETY * compiled.error <= 2.0**-precision_bits:
-                return recipe, compiled
-            break  # coarser scales only get worse
-        tried.append(
-            f"2^{candidate}: " + ("does not fit at 128 bits" if best == math.inf else f"error {best:.1e} at best")
-        )
+        chain = _most_precise_chain(probe(network, pack, 1 << (log_n - 1)), log_n, integer_bits)
+        if chain is None:
+            tried.append(f"2^{log_n}: does not fit at 128 bits")
+            continue
+        recipe = Recipe(wanted.packing, chain, wanted.drop_unneeded)
+        compiled = recipe.compile(net, seen.typical)
+        if 2.0 * SAFETY * compiled.error <= 2.0**-wanted.precision_bits:
+            return recipe, compiled
+        tried.append(f"2^{log_n}: error {compiled.error:.1e}")
     raise KakuriError(
         "KK-E20",
-        f"no ring gives {precision_bits} bits after the point at 128-bit security",
+        f"no ring gives {wanted.precision_bits} bits after the point at 128-bit security",
         where=str(net.graph.name),
         got="; ".join(tried),
-        limit=f"rings 2^{LOG_NS[0]} to 2^{LOG_NS[-1]}" if log_n is None else f"ring 2^{log_n}",
+        limit="rings " + ", ".join(f"2^{log_n}" for log_n in wanted.log_ns),
         hint="lower precision_bits, lower-degree activations, or fewer layers",
     )
+
+
+def _most_precise_chain(found: Probe, log_n: int, integer_bits: int) -> Chain | None:
+    for precision in precisions():
+        chain = find_chain(level_bits(found.uses, found.depth, precision, integer_bits), log_n, precision)
+        if chain is not None:
+            return chain
+    return None

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from kakuri.model.passes import (
-    fold_batchnorm,
-    fold_coefficients,
-    normalize_linear,
-    recognize_polynomial,
-    round_small_weights,
-)
+from kakuri.model.passes.fold_batchnorm import fold_batchnorm
+from kakuri.model.passes.fold_coefficients import fold_coefficients
+from kakuri.model.passes.normalize_linear import normalize_linear
+from kakuri.model.passes.recognize_polynomial import recognize_polynomial
+from kakuri.model.passes.round_small_weights import round_small_weights
 
 SMALLEST_WEIGHT = 1e-7  # S4 section 5.3
 

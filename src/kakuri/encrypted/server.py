@@ -89,6 +89,7 @@ class Server:
         net: ir.Model,
         recipe: Recipe,
         keys: _ckks.EvaluationKeys,
+        *,
         threads: int | None = None,
         compiled: Compiled | None = None,
     ) -> None:
@@ -106,7 +107,10 @@ class Server:
     def _require_same_wire(self) -> None:
         ours, theirs = self._compiled, self.deployment
         same = all(
-            a.shape == b.shape and a.batched == b.batched and (a.slot == b.slot).all() and (a.ciphertext == b.ciphertext).all()
+            a.shape == b.shape
+            and a.batched == b.batched
+            and (a.slot == b.slot).all()
+            and (a.ciphertext == b.ciphertext).all()
             for a, b in ((ours.input, theirs.input), (ours.output, theirs.output))
         )
         if not same:
@@ -114,7 +118,9 @@ class Server:
 
     def _require_keys(self) -> None:
         program, held = self._compiled.program, self._keys.rotations
-        missing = [f"step {s} at level {l}" for s, l in program.rotations.items() if held.get(s, -1) < l]
+        missing = [
+            f"step {step} at level {level}" for step, level in program.rotations.items() if held.get(step, -1) < level
+        ]
         needed, available = program.relinearization_level, self._keys.relinearization_level
         if needed is not None and (available is None or available < needed):
             missing.append(f"relinearisation at level {needed}")
@@ -172,13 +178,18 @@ class Server:
         with packages.open_package(Path(path)) as package:
             if package.room != ROOM:
                 raise KakuriError(
-                    "KK-F48", "the package is for another room", where=path, got=package.room, limit=ROOM, hint="kakuri run"
+                    "KK-F48",
+                    "the package is for another room",
+                    where=path,
+                    got=package.room,
+                    limit=ROOM,
+                    hint="kakuri run",
                 )
             deployment = Deployment.from_json(package.read("deployment.json"))
             recipe = Recipe.from_dict(package.content.get("recipe"))
             net = model.from_bytes(package.read("model.onnx"))
             keys = _ckks.EvaluationKeys.from_bytes(deployment.parameters, package.view("evaluation_keys.bin"))
-        return cls(deployment, net, recipe, keys, threads)
+        return cls(deployment, net, recipe, keys, threads=threads)
 
 
 def _close(a: float, b: float) -> bool:

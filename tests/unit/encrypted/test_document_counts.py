@@ -39,14 +39,16 @@ def counts(network, packing):
     return total["hmulplain"], total["hsquare"], rotations, total["relinearize"], total["rescale"]
 
 
-@pytest.mark.parametrize(("packing", "channels", "coefficients", *"abcde"), MNIST)
-def test_mnist(packing, channels, coefficients, a, b, c, d, e):
-    assert counts(three_layer_cnn(coefficients, channels), packing) == (a, b, c, d, e)
+@pytest.mark.parametrize("row", MNIST)
+def test_mnist(row):
+    packing, channels, coefficients, *expected = row
+    assert counts(three_layer_cnn(coefficients, channels), packing) == tuple(expected)
 
 
-@pytest.mark.parametrize(("channels", "coefficients", *"abcde"), CIFAR)
-def test_cifar_channel_wise(channels, coefficients, a, b, c, d, e):
-    assert counts(four_layer_cnn(coefficients, channels), "channel") == (a, b, c, d, e)
+@pytest.mark.parametrize("row", CIFAR)
+def test_cifar_channel_wise(row):
+    channels, coefficients, *expected = row
+    assert counts(four_layer_cnn(coefficients, channels), "channel") == tuple(expected)
 
 
 def test_cifar_batch_axis():

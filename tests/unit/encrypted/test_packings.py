@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kakuri.encrypted.packings.channel_wise import place_side_by_side
+from kakuri.encrypted.packings.registry import packing
 from kakuri.errors import KakuriError
 from tests.unit.encrypted.networks import Chain, answer, four_layer_cnn, three_layer_cnn
 from tests.unit.encrypted.simulate import compiled, run
@@ -15,17 +16,17 @@ from tests.unit.encrypted.simulate import compiled, run
 TOLERANCE = 2e-3  # weights and masks are rounded to about 19 bits on the probe chain
 
 
-def agree(network, packing, samples=1, slots=8192):
+def agree(network, name, samples=1, slots=8192):
     x = np.random.default_rng(1).uniform(-1, 1, size=(samples, *network.input_shape))
     expected = answer(network, x)
-    got = run(network, packing, x, slots)
+    got = run(network, name, x, slots)
     assert got.shape == expected.shape
     np.testing.assert_allclose(got, expected, atol=TOLERANCE * max(1.0, np.abs(expected).max()))
 
 
-@pytest.mark.parametrize("packing", ["channel", "batch"])
-def test_document_network(packing):
-    agree(three_layer_cnn((0.1, 0.5, 1.0)), packing, samples=1 if packing == "channel" else 3)
+@pytest.mark.parametrize("name", ["channel", "batch"])
+def test_document_network(name):
+    agree(three_layer_cnn((0.1, 0.5, 1.0)), name, samples=1 if name == "channel" else 3)
 
 
 def test_document_cifar_network_channel_wise():
@@ -61,8 +62,8 @@ def networks(draw):
 
 @settings(max_examples=60, deadline=None)
 @given(networks(), st.sampled_from(["channel", "batch"]))
-def test_random_networks(network, packing):
-    agree(network, packing, samples=1 if packing == "channel" else 2, slots=1024)
+def test_random_networks(network, name):
+    agree(network, name, samples=1 if name == "channel" else 2, slots=1024)
 
 
 def test_degree_three_without_unit_leading_coefficient():
@@ -73,8 +74,8 @@ def test_residual_branches_of_different_depth():
     net = Chain((2, 6, 6)).conv(2, 3, pad=1)
     skip = net.last
     network = net.conv(2, 3, pad=1).poly(0.0, 0.5, 1.0).conv(2, 3, pad=1).plus(skip).poly(0.0, 0.0, 1.0).network()
-    for packing in ("channel", "batch"):
-        agree(network, packing)
+    for name in ("channel", "batch"):
+        agree(network, name)
 
 
 def test_padding_after_an_overlapping_pool_reads_zeros():
@@ -83,11 +84,9 @@ def test_padding_after_an_overlapping_pool_reads_zeros():
 
 
 def test_too_large_an_image_is_refused():
+    network = Chain((1, 64, 64)).conv(1, 3).network()
     with pytest.raises(KakuriError, match="KK-E11"):
-        compiled_check = Chain((1, 64, 64)).conv(1, 3).network()
-        from kakuri.encrypted.packings.registry import packing
-
-        packing("channel").check(compiled_check, 2048)
+        packing("channel").check(network, 2048)
 
 
 def test_output_larger_than_input_is_refused():

@@ -57,7 +57,7 @@ class Seal:
     def run(self, job, packed):
         ev = self.evaluator
         registers = {}
-        for register, row in zip(job["inputs"], packed):
+        for register, row in zip(job["inputs"], packed, strict=True):
             registers[register] = self.encryptor.encrypt(self.encoder.encode(row, job["scale"]))
         start = time.perf_counter()
         for index, step in enumerate(job["instructions"]):
@@ -72,7 +72,7 @@ class Seal:
     def step(self, ev, r, index, s):
         op = s["op"]
         if op == "RotateHoisted":
-            for step, target in zip(s["steps"], s["targets"]):
+            for step, target in zip(s["steps"], s["targets"], strict=True):
                 r[target] = ev.rotate_vector(r[s["source"]], step, self.galois) if step else r[s["source"]]
         elif op == "LinearCombination":
             weights = self.arrays[s["weights"]]
@@ -80,7 +80,7 @@ class Seal:
             for o, target in enumerate(s["targets"]):
                 total = None
                 for i, source in enumerate(s["sources"]):
-                    plain = self.plain((index, o, i), lambda: mask * weights[o, i], s["scale"], s["level"])
+                    plain = self.plain((index, o, i), lambda w=weights[o, i]: mask * w, s["scale"], s["level"])
                     product = ev.multiply_plain(r[source], plain)
                     if total is None:
                         total = product
@@ -101,8 +101,10 @@ class Seal:
             plain = self.plain(index, lambda: np.full(self.encoder.slot_count(), s["value"]), s["scale"], s["level"])
             r[s["target"]] = self.scaled(ev.multiply_plain(r[s["source"]], plain), s["result_scale"])
         elif op in ("AddPlain", "AddScalar"):
-            values = (lambda: self.arrays[s["values"]]) if op == "AddPlain" else (
-                lambda: np.full(self.encoder.slot_count(), s["value"])
+            values = (
+                (lambda: self.arrays[s["values"]])
+                if op == "AddPlain"
+                else (lambda: np.full(self.encoder.slot_count(), s["value"]))
             )
             plain = self.plain(index, values, s["scale"], s["level"])
             r[s["target"]] = ev.add_plain(self.scaled(r[s["source"]], s["scale"]), plain)

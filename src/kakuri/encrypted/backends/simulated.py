@@ -154,7 +154,9 @@ class SimulatedBackend:
         scale = items[0].scale * weight_scale * (1.0 if mask is None else mask.scale)
         if not self._arithmetic:
             return [Slots(None, items[0].level, scale) for _ in weights]
-        values = np.rint(weights * weight_scale) / weight_scale @ np.stack([i.values for i in items if i.values is not None])
+        values = (
+            np.rint(weights * weight_scale) / weight_scale @ np.stack([i.values for i in items if i.values is not None])
+        )
         if mask is not None and mask.values is not None:
             values = values * mask.values
         return [Slots(row, items[0].level, scale) for row in values]

@@ -35,17 +35,23 @@ class _Window:
     columns: IntArray
 
 
-def _axis(position: int, stride: int, pad: int, dilation: int, kernel: int, size: int) -> tuple[slice, IntArray]:
-    places = position * stride - pad + dilation * np.arange(kernel)
+def _inside(places: IntArray, size: int) -> tuple[slice, IntArray]:
+    """Taps whose place lies in [0, size), and those places."""
     inside = np.flatnonzero((places >= 0) & (places < size))
     taps = slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0, 0)
     return taps, places[inside]
 
 
-def _window(layer: Convolution | Pool, y: int, x: int, kernel: tuple[int, int], height: int, width: int) -> _Window:
-    dilations = layer.dilations if isinstance(layer, Convolution) else (1, 1)
-    rows_taps, rows = _axis(y, layer.strides[0], layer.pads[0], dilations[0], kernel[0], height)
-    columns_taps, columns = _axis(x, layer.strides[1], layer.pads[1], dilations[1], kernel[1], width)
+def _window(layer: Convolution | Pool, y: int, x: int, size: tuple[int, ...]) -> _Window:
+    """size: height and width of the input."""
+    kernel, dilations = (
+        (layer.weight.shape[2:], layer.dilations) if isinstance(layer, Convolution) else (layer.kernel, (1, 1))
+    )
+    places = [
+        position * layer.strides[axis] - layer.pads[axis] + dilations[axis] * np.arange(kernel[axis])
+        for axis, position in enumerate((y, x))
+    ]
+    (rows_taps, rows), (columns_taps, columns) = (_inside(p, s) for p, s in zip(places, size, strict=True))
     return _Window((rows_taps, columns_taps), rows, columns)
 
 
@@ -62,13 +68,11 @@ class BatchAxis:
         return Elements(np.array([builder.input() for _ in range(count)]).reshape(network.input_shape))
 
     def convolution(self, builder: Builder, x: Elements, layer: Convolution, magnitude: float) -> Elements:
-        _, height, width = x.registers.shape
         out = np.empty(layer.shape, dtype=np.int64)
-        kernel = (layer.weight.shape[2], layer.weight.shape[3])
         slices: dict[tuple[int, ...], NDArray[np.float64]] = {}
         for oy in range(layer.shape[1]):
             for ox in range(layer.shape[2]):
-                window = _window(layer, oy, ox, kernel, height, width)
+                window = _window(layer, oy, ox, x.registers.shape[1:])
                 (rows, columns) = window.taps
                 key = (rows.start, rows.stop, columns.start, columns.stop)
                 if key not in slices:
@@ -93,12 +97,12 @@ class BatchAxis:
         return np.array([builder.rescale(r, "linear") for r in biased])
 
     def pool(self, builder: Builder, x: Elements, layer: Pool, magnitude: float) -> Elements:
-        channels, height, width = x.registers.shape
+        channels = len(x.registers)
         out = np.empty(layer.shape, dtype=np.int64)
         for c in range(channels):
             for oy in range(layer.shape[1]):
                 for ox in range(layer.shape[2]):
-                    window = _window(layer, oy, ox, layer.kernel, height, width)
+                    window = _window(layer, oy, ox, x.registers.shape[1:])
                     sources = x.registers[c, window.rows[:, None], window.columns[None, :]].reshape(-1)
                     total = builder.add_many([int(s) for s in sources])
                     if layer.divisor != 1.0:
@@ -110,7 +114,9 @@ class BatchAxis:
 
     def polynomial(self, builder: Builder, x: Elements, layer: Polynomial, magnitude: float) -> Elements:
         out = [
-            emit_polynomial(builder, int(r), layer.coefficients, magnitude, lambda s, c: builder.add_scalar(s, c) if c else s)
+            emit_polynomial(
+                builder, int(r), layer.coefficients, magnitude, lambda s, c: builder.add_scalar(s, c) if c else s
+            )
             for r in x.registers.reshape(-1)
         ]
         return Elements(np.array(out).reshape(x.registers.shape))

@@ -133,9 +133,7 @@ class ChannelWise:
                 return source
             return builder.add_scalar(source, value) if x.replicated else builder.add_plain(source, constant * value)
 
-        registers = tuple(
-            emit_polynomial(builder, r, layer.coefficients, magnitude, add_constant) for r in x.registers
-        )
+        registers = tuple(emit_polynomial(builder, r, layer.coefficients, magnitude, add_constant) for r in x.registers)
         return replace(x, registers=registers)
 
     def add(self, builder: Builder, xs: list[Channels], magnitude: float) -> Channels:
@@ -195,9 +193,7 @@ class ChannelWise:
         slots = np.zeros(1, dtype=np.int64) if x.replicated else x.slots()
         count = len(x.registers)
         shape = (count * len(slots),) if x.flat else (count, x.height, x.width)
-        return WireLayout(
-            shape, count, np.repeat(np.arange(count), len(slots)), np.tile(slots, count), batched=False
-        )
+        return WireLayout(shape, count, np.repeat(np.arange(count), len(slots)), np.tile(slots, count), batched=False)
 
     def depth_first(self) -> bool:
         return False

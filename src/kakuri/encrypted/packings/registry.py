@@ -15,5 +15,11 @@ PACKINGS: dict[str, type[Packing[Any]]] = {"batch": BatchAxis, "channel": Channe
 def packing(name: str) -> Packing[Any]:
     """Raises KK-E10 for an unknown name."""
     if name not in PACKINGS:
-        raise KakuriError("KK-E10", "unknown packing", got=repr(name), limit=", ".join(PACKINGS), hint="channel: latency, batch: throughput")
+        raise KakuriError(
+            "KK-E10",
+            "unknown packing",
+            got=repr(name),
+            limit=", ".join(PACKINGS),
+            hint="channel: latency, batch: throughput",
+        )
     return PACKINGS[name]()
