@@ -253,7 +253,7 @@ Ciphertext Evaluator::add_scalar(const Ciphertext& a, double value) {
     return out;
 }
 
-Ciphertext Evaluator::multiply(const Ciphertext& a, const Ciphertext& b) {
+Ciphertext Evaluator::product(const Ciphertext& a, const Ciphertext& b) {
     check_size_two(a, "a", "relinearize() it first");
     check_size_two(b, "b", "relinearize() it first");
     check_same_level(a.level, b.level, "b");
@@ -264,11 +264,20 @@ Ciphertext Evaluator::multiply(const Ciphertext& a, const Ciphertext& b) {
         context_->kernels().tensor(context_->modulus(i), out.limb(0, i), out.limb(1, i), out.limb(2, i), a.limb(0, i),
                                    a.limb(1, i), b.limb(0, i), b.limb(1, i), context_->n());
     });
-    count(&a == &b ? Count::kHsquare : Count::kHmul);
     return out;
 }
 
-Ciphertext Evaluator::square(const Ciphertext& a) { return multiply(a, a); }
+Ciphertext Evaluator::multiply(const Ciphertext& a, const Ciphertext& b) {
+    Ciphertext out = product(a, b);
+    count(Count::kHmul);
+    return out;
+}
+
+Ciphertext Evaluator::square(const Ciphertext& a) {
+    Ciphertext out = product(a, a);
+    count(Count::kHsquare);
+    return out;
+}
 
 Ciphertext Evaluator::relinearize(const Ciphertext& a) {
     check_own(a, "a");

@@ -65,6 +65,7 @@ private:
     void check_plain(const Ciphertext& a, const Plaintext& p, const char* where) const;
     const KeySwitchKey& rotation_key(int step, int level) const;
     const KeySwitchKey& relinearization_key(int level) const;
+    Ciphertext product(const Ciphertext& a, const Ciphertext& b);
     // Runs body(polynomial, limb) for every limb of the ciphertext.
     template <class Body>
     void for_limbs(const Ciphertext& a, Body body);

@@ -52,19 +52,22 @@ std::vector<u64> ntt_primes(int log_n, std::span<const int> bits) {
             throw Error({"KK-N02", "prime size is out of range", where, std::to_string(bits[i]), "2 to 50", ""});
         const u64 target = u64{1} << bits[i];
         const auto usable = [&](u64 p) { return is_prime(p) && std::find(primes.begin(), primes.end(), p) == primes.end(); };
-        // Candidates 1 + k 2N on both sides of the target, nearest first.
-        u64 below = target > step ? target - step + 1 : 1;  // target is a multiple of the step, or smaller than it
-        u64 above = std::max(target, step) + 1;
+        // Candidates 1 + k 2N on both sides of the target, nearest first; a prime more than a factor 2 away no longer has
+        // the size that was asked for.
+        const u64 lowest = std::max(target / 2, u64{2});
+        const u64 highest = std::min(2 * target, limit - 1);
+        u64 below = target / step * step + 1;
+        if (below > target) below -= std::min(below, step);
+        u64 above = target / step * step + 1;
+        if (above <= target) above += step;
         u64 found = 0;
-        while (found == 0 && (below > 1 || above < limit)) {
-            const bool take_below = below > 1 && (above >= limit || target - below <= above - target);
+        while (found == 0 && (below >= lowest || above <= highest)) {
+            const bool take_below = below >= lowest && (above > highest || target - below <= above - target);
             const u64 candidate = take_below ? below : above;
             if (take_below)
-                below = below > step ? below - step : 1;
+                below -= std::min(below, step);
             else
                 above += step;
-            // A candidate more than a factor 2 away no longer has the size that was asked for.
-            if (candidate > 2 * target || 2 * candidate < target) break;
             if (usable(candidate)) found = candidate;
         }
         if (found == 0)
