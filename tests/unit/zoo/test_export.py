@@ -32,7 +32,7 @@ def lived_in(module: torch.nn.Module, shape: tuple[int, int, int]) -> torch.nn.M
     return module.eval()
 
 
-@pytest.mark.parametrize("activation", networks.ACTIVATIONS)
+@pytest.mark.parametrize("activation", ["relu", "swish", "square", "swish-rg5-deg2", "swish-rg7-deg4"])
 def test_onnx_runtime_agrees_with_torch(activation: str, stripes: ImageDataset) -> None:
     torch.manual_seed(1)
     module = lived_in(networks.three_layer_cnn(activation), (1, 28, 28))
