@@ -75,7 +75,8 @@ def _read(tensor: onnx.TensorProto, folder: Path | None, left: int) -> bytes:
                     limit=f"file of {status.st_size} bytes, {left} bytes in total",
                 )
             file.seek(offset)
-            return file.read(length)
+            data: bytes = file.read(length)
+            return data
     except (OSError, ValueError, RuntimeError) as error:
         raise KakuriError(
             "KK-M06", "cannot read external data", where=where, got=f"{shown(location)}, {type(error).__name__}"

@@ -128,12 +128,16 @@ def _check_result(net: ir.Model) -> None:
         problems.append(Problem("KK-M02", "the model has no input"))
     if not any(True for _ in net.graph):
         problems.append(Problem("KK-M02", "the model computes nothing from its inputs"))
-    for value in net.graph.outputs:
-        if value.producer() is None:
-            problems.append(Problem("KK-M02", "this output is not computed", where=shown(value.name or "")))
-    for node in net.graph:
-        if any(value.shape is not None and 0 in value.shape.numpy() for value in node.outputs):
-            problems.append(Problem("KK-M07", "computes an empty tensor", where=shown(node.name or node.op_type)))
+    problems.extend(
+        Problem("KK-M02", "this output is not computed", where=shown(value.name or ""))
+        for value in net.graph.outputs
+        if value.producer() is None
+    )
+    problems.extend(
+        Problem("KK-M07", "computes an empty tensor", where=shown(node.name or node.op_type))
+        for node in net.graph
+        if any(value.shape is not None and 0 in value.shape.numpy() for value in node.outputs)
+    )
     if problems:
         raise KakuriError.collect(problems)
 
