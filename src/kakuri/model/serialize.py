@@ -8,15 +8,14 @@ Does not guarantee: secrecy or authenticity; the package that carries the bytes 
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
 
 from kakuri.errors import KakuriError
+from kakuri.files import atomic_write
 from kakuri.model.importers.onnx import parse
 from kakuri.model.importers.opset import TARGET_OPSET
 from kakuri.model.limits import DEFAULT_LIMITS, Limits
@@ -48,25 +47,10 @@ def from_bytes(data: bytes, limits: Limits = DEFAULT_LIMITS) -> ir.Model:
 
 
 def save(net: ir.Model, path: str | os.PathLike[str]) -> None:
-    """Write ``net`` as plain ONNX (opset 20, our operators expanded), atomically. Raises KK-M01 when it cannot."""
-    write_atomically(Path(path), to_bytes(expand_polynomial(net)))
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` to a temporary file beside ``path``, sync it, and rename it there."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise KakuriError(
-            "KK-M01", "cannot write the model", where=path, got=error.strerror or type(error).__name__
-        ) from None
+    """Write ``net`` as plain ONNX (opset 20, our operators expanded), atomically. Raises KK-F10 when it cannot."""
+    data = to_bytes(expand_polynomial(net))
+    with atomic_write(Path(path)) as file:
+        file.write(data)
 
 
 def _sort(proto: onnx.ModelProto) -> None:

@@ -10,8 +10,6 @@ Source: the ONNX IR specification; normal form: ``kakuri.model.load``.
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 import onnx
@@ -19,6 +17,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from kakuri.errors import KakuriError, Problem
+from kakuri.files import read_bounded
 from kakuri.model.graph import CUSTOM_DOMAIN, remove_unused
 from kakuri.model.importers.external_data import bring_in
 from kakuri.model.importers.opset import normalize_opset
@@ -30,26 +29,8 @@ from kakuri.model.passes.remove_identities import remove_identities
 
 
 def load_onnx(path: Path, limits: Limits = DEFAULT_LIMITS) -> ir.Model:
-    """Read an .onnx file and bring it to normal form. Raises KK-M01 to KK-M09."""
-    return normalize(parse(read_bounded(path, limits), limits, folder=path.parent), limits)
-
-
-def read_bounded(path: Path, limits: Limits) -> bytes:
-    """The bytes of a regular file within the limit. Raises KK-M01, KK-M03."""
-    try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise KakuriError("KK-M01", "not a regular file", where=path)
-            if status.st_size > limits.file_bytes:
-                raise KakuriError(
-                    "KK-M03", "the file is too large", where=path, got=status.st_size, limit=limits.file_bytes
-                )
-            return file.read(limits.file_bytes)
-    except OSError as error:
-        raise KakuriError(
-            "KK-M01", "cannot read the model", where=path, got=error.strerror or type(error).__name__
-        ) from None
+    """Read an .onnx file and bring it to normal form. Raises KK-F12, KK-F13, KK-M02 to KK-M07."""
+    return normalize(parse(read_bounded(path, limit_bytes=limits.file_bytes), limits, folder=path.parent), limits)
 
 
 def parse(
