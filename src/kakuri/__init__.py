@@ -12,12 +12,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from kakuri.errors import KakuriError, KakuriWarning
+from kakuri.version import __version__
 
 if TYPE_CHECKING:
     from kakuri import attacks, audit, encrypted, model, package, trust, zoo
     from kakuri.model import check, load
-
-__version__ = "0.1.0"
 
 __all__ = [
     "KakuriError",

@@ -1,0 +1,146 @@
+"""Who sees what, who is trusted, and what nobody promises.
+
+Purpose: one statement per protection, and the one table that README, ``plan`` and ``audit`` print.
+Guarantees: the table is made from the statements alone, so that no two places can disagree.
+Does not guarantee: that an implementation keeps its statement; ``kakuri.audit`` measures that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kakuri.strict_json import Json
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """One asset and one party: what the party holds of it (``form``), and whether the party can read it."""
+
+    asset: str
+    party: str
+    form: str
+    readable: bool
+
+    def __str__(self) -> str:
+        return self.form if self.form == "nothing" else ("yes: " if self.readable else "no: ") + self.form
+
+
+@dataclass(frozen=True)
+class ThreatStatement:
+    """One protection's assumptions, in plain sentences.
+
+    room: the protection. adversary: who is defended against, and how far they go. sees, does_not_see: what the
+    adversary holds in the clear and what stays hidden. trusted_for: party and what it must do right. not_guaranteed:
+    what a reader might assume and must not. exposures: the same for every party and asset, for the table.
+    """
+
+    room: str
+    adversary: str
+    sees: tuple[str, ...]
+    does_not_see: tuple[str, ...]
+    trusted_for: tuple[tuple[str, str], ...]
+    not_guaranteed: tuple[str, ...]
+    exposures: tuple[Exposure, ...] = ()
+
+    def to_dict(self) -> dict[str, Json]:
+        return {
+            "room": self.room,
+            "adversary": self.adversary,
+            "sees": list(self.sees),
+            "does_not_see": list(self.does_not_see),
+            "trusted_for": [{"party": party, "for": what} for party, what in self.trusted_for],
+            "not_guaranteed": list(self.not_guaranteed),
+            "who_sees_what": [
+                {"asset": item.asset, "party": item.party, "form": item.form, "readable": item.readable}
+                for item in self.exposures
+            ],
+        }
+
+    def __str__(self) -> str:
+        parts = [f"{self.room}: against {self.adversary}"]
+        trusted = tuple(f"{party}: {what}" for party, what in self.trusted_for)
+        for title, lines in (
+            ("sees", self.sees),
+            ("does not see", self.does_not_see),
+            ("trusted", trusted),
+            ("not guaranteed", self.not_guaranteed),
+        ):
+            parts.append(f"  {title}")
+            parts.extend(f"  - {line}" for line in lines)
+        return "\n".join(parts)
+
+
+@dataclass(frozen=True)
+class VisibilityTable:
+    """``cells[i][j]``: what ``parties[j]`` holds of ``assets[i]``; empty where nothing reaches the party."""
+
+    assets: tuple[str, ...]
+    parties: tuple[str, ...]
+    cells: tuple[tuple[Exposure | None, ...], ...]
+
+    def to_markdown(self) -> str:
+        def row(cells: Sequence[str]) -> str:
+            return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+        head = [row(("", *self.parties)), row(("---",) * (len(self.parties) + 1))]
+        body = [
+            row((asset, *(str(cell) if cell else "nothing" for cell in cells)))
+            for asset, cells in zip(self.assets, self.cells, strict=True)
+        ]
+        return "\n".join(head + body)
+
+
+def who_sees_what(statements: Sequence[ThreatStatement]) -> VisibilityTable:
+    """The table of all parties and assets that ``statements`` name, in the order in which they name them."""
+    exposures = [item for statement in statements for item in statement.exposures]
+    assets = tuple(dict.fromkeys(item.asset for item in exposures))
+    parties = tuple(dict.fromkeys(item.party for item in exposures))
+    at = {(item.asset, item.party): item for item in exposures}
+    cells = tuple(tuple(at.get((asset, party)) for party in parties) for asset in assets)
+    return VisibilityTable(assets, parties, cells)
+
+
+_CLIENT, _SERVER, _NETWORK = "client", "inference server", "network"
+
+ENCRYPTED_INFERENCE = ThreatStatement(
+    room="encrypted",
+    adversary="an honest-but-curious inference server (it may also answer wrongly) and anyone on the network",
+    sees=(
+        "the network's structure and weights, in the clear",
+        "the evaluation keys, the encrypted queries and the encrypted answers",
+        "how many queries come, when, how large they are, and how long each takes",
+    ),
+    does_not_see=("the image", "the scores and the label", "any value between the layers", "the secret key"),
+    trusted_for=(
+        ("client", "keeping the secret key file, and not publishing unrounded decrypted values"),
+        ("the operating system of the client", "randomness and process isolation"),
+        ("Ring-LWE at the stated ring and modulus", "128-bit security"),
+    ),
+    not_guaranteed=(
+        "that the answer is right: the server can compute another network, or nothing",
+        "authenticity of ciphertexts: use an authenticated transport",
+        "secrecy of the network from its clients: answers allow extraction, and ciphertexts carry no circuit privacy",
+        "security once raw decryption results are handed back to the server (IND-CPA-D): Kakuri rounds what it shows",
+    ),
+    exposures=(
+        Exposure("image", _CLIENT, "the image", True),
+        Exposure("image", _SERVER, "a ciphertext", False),
+        Exposure("image", _NETWORK, "a ciphertext", False),
+        Exposure("values between layers", _CLIENT, "nothing", False),
+        Exposure("values between layers", _SERVER, "ciphertexts", False),
+        Exposure("values between layers", _NETWORK, "nothing", False),
+        Exposure("scores and label", _CLIENT, "the rounded scores", True),
+        Exposure("scores and label", _SERVER, "a ciphertext", False),
+        Exposure("scores and label", _NETWORK, "a ciphertext", False),
+        Exposure("network weights", _CLIENT, "can be extracted through answers", False),
+        Exposure("network weights", _SERVER, "the weights", True),
+        Exposure("network weights", _NETWORK, "nothing", False),
+        Exposure("secret key", _CLIENT, "the key", True),
+        Exposure("secret key", _SERVER, "evaluation keys made from it", False),
+        Exposure("secret key", _NETWORK, "evaluation keys made from it, once", False),
+        Exposure("traffic pattern", _CLIENT, "its own", True),
+        Exposure("traffic pattern", _SERVER, "times, sizes and counts of queries", True),
+        Exposure("traffic pattern", _NETWORK, "times, sizes and counts of queries", True),
+    ),
+)
