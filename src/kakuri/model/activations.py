@@ -8,6 +8,7 @@ Source: ONNX operators, opset 20; S4, section 5.2 (ReLU and Swish).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -97,6 +98,10 @@ def _elu(alpha: float, gamma: float = 1.0) -> Function:
     return lambda x: gamma * np.where(x < 0, alpha * np.expm1(np.minimum(x, 0)), x)
 
 
+def _celu(alpha: float) -> Function:
+    return lambda x: np.maximum(x, 0) + np.minimum(0, alpha * np.expm1(x / alpha))
+
+
 def _hard_sigmoid(alpha: float, beta: float) -> Function:
     return lambda x: np.clip(alpha * x + beta, 0.0, 1.0)
 
@@ -108,9 +113,7 @@ def _gelu(node: ir.Node) -> Function | None:
 
 
 def _erf(x: Float64) -> Float64:
-    from math import erf  # noqa: PLC0415
-
-    return np.asarray([erf(item) for item in x.reshape(-1)], dtype=np.float64).reshape(x.shape)
+    return np.asarray([math.erf(item) for item in x.reshape(-1)], dtype=np.float64).reshape(x.shape)
 
 
 def _softplus(x: Float64) -> Float64:
@@ -124,9 +127,7 @@ _MAKERS: dict[str, Callable[[ir.Node], Function | None]] = {
     "Tanh": lambda _: np.tanh,
     "Clip": _clip,
     "Elu": lambda node: _elu(real(node, "alpha", 1.0)),
-    "Celu": lambda node: (lambda a: lambda x: np.maximum(x, 0) + np.minimum(0, a * np.expm1(x / a)))(
-        real(node, "alpha", 1.0)
-    ),
+    "Celu": lambda node: _celu(real(node, "alpha", 1.0)),
     "Selu": lambda node: _elu(
         real(node, "alpha", 1.67326319217681884765625), real(node, "gamma", 1.05070102214813232421875)
     ),

@@ -4,8 +4,8 @@ Purpose: what ``Polynomial`` and ``SumPool`` mean, made and read in one place.
 Guarantees: a node that reads back through this module is well formed; everything else is KK-M09.
 Does not guarantee: that a runtime knows them; ``passes.expand_polynomial`` turns them into standard operators.
 
-- ``Polynomial(x) -> y``: y = c[0] + c[1] x + ... + c[d] x^d elementwise. Attribute ``coefficients``: 1-D float64 tensor,
-  ascending, 2 to 65 finite entries, the last not 0.
+- ``Polynomial(x) -> y``: y = c[0] + c[1] x + ... + c[d] x^d elementwise. Attribute ``coefficients``: 1-D float64
+  tensor, ascending, 2 to 65 finite entries, the last not 0.
 - ``SumPool(x) -> y``: the sum over each window, x (N, C, H, W). Attributes as AveragePool's: ``kernel_shape``,
   ``strides``, ``pads``; padding counts as 0.
 """

@@ -195,7 +195,7 @@ class Editor:
             self._values.discard(name)
         node.replace_input_with(index, self.constant(name, array))
 
-    def scale_constant(self, node: ir.Node, index: int, factor: float | Array) -> None:
+    def scale_constant(self, node: ir.Node, index: int, factor: float) -> None:
         """Multiply the constant at input ``index`` by ``factor`` in float64, then round to its own dtype."""
         array = constant(required_input(node, index))
         if array is None:

@@ -28,9 +28,9 @@ def load(source: object, *, example: object = None) -> ir.Model:
     (axis 0 of an input) is fixed to 1, so the model answers one sample at a time; constants are folded and are
     initializers, never inputs; no Identity, no Dropout, no node without use; no metadata but the model's own.
 
-    Raises KK-M01 (cannot read), KK-M02 (not valid ONNX), KK-M03 (above a limit), KK-M04 (opset), KK-M05 (unsupported
-    content), KK-M06 (external data), KK-M07 (no static shapes), KK-M10 (source not supported yet), KK-M11 (example
-    missing), KK-M12 (torch missing), KK-M13 (torch cannot export the module).
+    Raises KK-F12 (cannot read), KK-F13 and KK-M03 (above a limit), KK-M02 (not valid ONNX), KK-M04 (opset), KK-M05
+    (unsupported content), KK-M06 (external data), KK-M07 (no static shapes), KK-M10 (source not supported yet),
+    KK-M11 (example missing), KK-M12 (torch missing), KK-M13 (torch cannot export the module).
     """
     if isinstance(source, (str, os.PathLike)):
         return _load_file(Path(source))

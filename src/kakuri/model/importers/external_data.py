@@ -9,13 +9,14 @@ Source: the ONNX specification, docs/ExternalData.md.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import onnx
 
 from kakuri.errors import KakuriError, Problem
+from kakuri.files import open_regular
 from kakuri.model.importers.structure import shown
 from kakuri.model.limits import Limits
 
@@ -61,10 +62,8 @@ def _read(tensor: onnx.TensorProto, folder: Path | None, left: int) -> bytes:
                 "KK-M06", "external data must lie in the model's folder", where=where, got=shown(location)
             )
         offset, length = _number(entries.get("offset", "0")), _number(entries.get("length", "-1"))
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise KakuriError("KK-M06", "external data is not a regular file", where=where, got=shown(location))
             length = status.st_size - offset if length < 0 else length
             if offset < 0 or not 0 <= length <= min(left, status.st_size - offset):
                 raise KakuriError(
@@ -75,7 +74,7 @@ def _read(tensor: onnx.TensorProto, folder: Path | None, left: int) -> bytes:
                     limit=f"file of {status.st_size} bytes, {left} bytes in total",
                 )
             file.seek(offset)
-            return file.read(length)
+            return _exactly(file, length, where)
     except (OSError, ValueError, RuntimeError) as error:
         raise KakuriError(
             "KK-M06", "cannot read external data", where=where, got=f"{shown(location)}, {type(error).__name__}"
@@ -84,3 +83,13 @@ def _read(tensor: onnx.TensorProto, folder: Path | None, left: int) -> bytes:
 
 def _number(text: str) -> int:
     return int(text) if len(text) <= 20 else -(1 << 62)
+
+
+def _exactly(file: BinaryIO, length: int, where: str) -> bytes:
+    parts: list[bytes] = []
+    while length > 0 and (part := file.read(length)):
+        parts.append(part)
+        length -= len(part)
+    if length > 0:
+        raise KakuriError("KK-M06", "external data ended early", where=where)
+    return b"".join(parts)

@@ -10,8 +10,6 @@ Source: the ONNX IR specification; normal form: ``kakuri.model.load``.
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 import onnx
@@ -19,6 +17,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from kakuri.errors import KakuriError, Problem
+from kakuri.files import read_bounded
 from kakuri.model.graph import CUSTOM_DOMAIN, remove_unused
 from kakuri.model.importers.external_data import bring_in
 from kakuri.model.importers.opset import normalize_opset
@@ -30,26 +29,8 @@ from kakuri.model.passes.remove_identities import remove_identities
 
 
 def load_onnx(path: Path, limits: Limits = DEFAULT_LIMITS) -> ir.Model:
-    """Read an .onnx file and bring it to normal form. Raises KK-M01 to KK-M09."""
-    return normalize(parse(read_bounded(path, limits), limits, folder=path.parent), limits)
-
-
-def read_bounded(path: Path, limits: Limits) -> bytes:
-    """The bytes of a regular file within the limit. Raises KK-M01, KK-M03."""
-    try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise KakuriError("KK-M01", "not a regular file", where=path)
-            if status.st_size > limits.file_bytes:
-                raise KakuriError(
-                    "KK-M03", "the file is too large", where=path, got=status.st_size, limit=limits.file_bytes
-                )
-            return file.read(limits.file_bytes)
-    except OSError as error:
-        raise KakuriError(
-            "KK-M01", "cannot read the model", where=path, got=error.strerror or type(error).__name__
-        ) from None
+    """Read an .onnx file and bring it to normal form. Raises KK-F12, KK-F13, KK-M02 to KK-M07."""
+    return normalize(parse(read_bounded(path, limit_bytes=limits.file_bytes), limits, folder=path.parent), limits)
 
 
 def parse(
@@ -128,12 +109,16 @@ def _check_result(net: ir.Model) -> None:
         problems.append(Problem("KK-M02", "the model has no input"))
     if not any(True for _ in net.graph):
         problems.append(Problem("KK-M02", "the model computes nothing from its inputs"))
-    for value in net.graph.outputs:
-        if value.producer() is None:
-            problems.append(Problem("KK-M02", "this output is not computed", where=shown(value.name or "")))
-    for node in net.graph:
-        if any(value.shape is not None and 0 in value.shape.numpy() for value in node.outputs):
-            problems.append(Problem("KK-M07", "computes an empty tensor", where=shown(node.name or node.op_type)))
+    problems.extend(
+        Problem("KK-M02", "this output is not computed", where=shown(value.name or ""))
+        for value in net.graph.outputs
+        if value.producer() is None
+    )
+    problems.extend(
+        Problem("KK-M07", "computes an empty tensor", where=shown(node.name or node.op_type))
+        for node in net.graph
+        if any(value.shape is not None and 0 in value.shape.numpy() for value in node.outputs)
+    )
     if problems:
         raise KakuriError.collect(problems)
 

@@ -25,9 +25,19 @@ TARGET_IR_VERSION = 10
 
 Rule = Callable[[Editor, ir.Node], None]
 
-_REDUCTIONS = tuple(f"Reduce{kind}" for kind in ["L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare"])
+_REDUCTIONS = (
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSumSquare",
+)
 #: operator -> versions in which its meaning, not only its types or spelling, changed, and no rule below rewrites it.
-_CHANGED = {"Resize": (11, 13, 18, 19), "TopK": (), "Scan": (9,), "Upsample": (9, 10), "GroupNormalization": (21,)}
+_CHANGED = {"Resize": (11, 13, 18, 19), "Scan": (9,), "Upsample": (9, 10), "GroupNormalization": (21,)}
 
 
 def normalize_opset(net: ir.Model, limits: Limits = DEFAULT_LIMITS) -> ir.Model:
@@ -196,7 +206,7 @@ def _swish(edit: Editor, node: ir.Node) -> None:
 #: (operators, applies to models older than this opset, rewrite)
 _RULES: tuple[tuple[tuple[str, ...], int, Rule], ...] = (
     (("Squeeze", "Unsqueeze", "ReduceSum"), 13, _axes_to_input),
-    (tuple(kind for kind in _REDUCTIONS if kind != "ReduceSum"), 18, _axes_to_input),
+    (_REDUCTIONS, 18, _axes_to_input),
     (("Clip",), 11, _clip),
     (("Pad",), 11, _pad),
     (("Slice",), 10, _slice),

@@ -23,7 +23,7 @@ from kakuri.model.limits import Limits
 OLDEST_OPSET = 7
 STANDARD_DOMAINS = ("", "ai.onnx")
 
-_BITS = {
+_BITS: dict[int, int] = {
     onnx.TensorProto.FLOAT: 32,
     onnx.TensorProto.DOUBLE: 64,
     onnx.TensorProto.FLOAT16: 16,
@@ -37,12 +37,21 @@ _BITS = {
     onnx.TensorProto.UINT64: 64,
     onnx.TensorProto.BOOL: 8,
 }
-_TYPED_FIELD = {
+_TYPED_FIELD: dict[int, str] = {
     onnx.TensorProto.FLOAT: "float_data",
     onnx.TensorProto.DOUBLE: "double_data",
     onnx.TensorProto.INT64: "int64_data",
     onnx.TensorProto.UINT32: "uint64_data",
     onnx.TensorProto.UINT64: "uint64_data",
+}
+_PLAIN_ATTRIBUTES = {
+    defs.OpSchema.AttrType.FLOAT: onnx.AttributeProto.FLOAT,
+    defs.OpSchema.AttrType.INT: onnx.AttributeProto.INT,
+    defs.OpSchema.AttrType.STRING: onnx.AttributeProto.STRING,
+    defs.OpSchema.AttrType.FLOATS: onnx.AttributeProto.FLOATS,
+    defs.OpSchema.AttrType.INTS: onnx.AttributeProto.INTS,
+    defs.OpSchema.AttrType.STRINGS: onnx.AttributeProto.STRINGS,
+    defs.OpSchema.AttrType.TENSOR: onnx.AttributeProto.TENSOR,
 }
 #: Attributes that divide or count inside shape inference.
 _POSITIVE = frozenset({"strides", "dilations", "kernel_shape", "group", "blocksize", "num_outputs"})
@@ -175,8 +184,8 @@ def _narrow_problems(tensor: onnx.TensorProto, where: str) -> Iterator[Problem]:
 
 
 def _type_name(data_type: int) -> str:
-    names: dict[int, str] = {number: name for name, number in onnx.TensorProto.DataType.items()}
-    return names.get(data_type, str(data_type))
+    known = data_type in onnx.TensorProto.DataType.values()
+    return onnx.TensorProto.DataType.Name(data_type) if known else str(data_type)
 
 
 def _input_problems(value: onnx.ValueInfoProto, limits: Limits) -> Iterator[Problem]:
@@ -202,7 +211,7 @@ def _input_problems(value: onnx.ValueInfoProto, limits: Limits) -> Iterator[Prob
             "KK-M07",
             "only the batch axis (axis 0) of an input may be open; other axes need a fixed size of at least 1",
             where=where,
-            got=str([shown(dim.dim_param) if size is None else size for dim, size in zip(tensor.shape.dim, sizes)]),
+            got=str([shown(dim.dim_param) if dim.dim_param else dim.dim_value for dim in tensor.shape.dim]),
             hint="export with fixed input sizes",
         )
     elif math.prod(size or 1 for size in sizes) > limits.value_elements:
@@ -283,8 +292,13 @@ def _attribute_problems(
     limits: Limits,
 ) -> Iterator[Problem]:
     label = f"attribute {attribute.name!r} of {node.op_type}"
-    if attribute.ref_attr_name or attribute.type != declared.type.value:
-        yield Problem("KK-M02", f"{label} has the wrong type", where=where, limit=declared.type.name)
+    expected = _PLAIN_ATTRIBUTES.get(declared.type)
+    if expected is None:
+        yield Problem("KK-M05", f"{label} has an unsupported type", where=where)
+        return
+    if attribute.ref_attr_name or attribute.type != expected:
+        name = onnx.AttributeProto.AttributeType.Name(expected)
+        yield Problem("KK-M02", f"{label} has the wrong type", where=where, limit=name)
         return
     items = len(attribute.ints) + len(attribute.floats) + len(attribute.strings)
     if items > limits.attribute_items or len(attribute.s) > limits.attribute_items:
@@ -292,25 +306,10 @@ def _attribute_problems(
         return
     if attribute.type == onnx.AttributeProto.TENSOR:
         yield from tensor_problems(attribute.t, limits, where=f"{where}, {label}")
-    elif attribute.type not in _PLAIN_ATTRIBUTES:
-        yield Problem("KK-M05", f"{label} has an unsupported type", where=where, got=declared.type.name)
     numbers = [*attribute.ints, *([attribute.i] if attribute.type == onnx.AttributeProto.INT else [])]
     low = 1 if attribute.name in _POSITIVE else 0 if attribute.name in _NONNEGATIVE else None
     if low is not None and not all(low <= number <= _LARGEST_WINDOW for number in numbers):
         yield Problem("KK-M02", f"{label} is out of range", where=where, got=str(numbers[:8]), limit=f">= {low}")
-
-
-_PLAIN_ATTRIBUTES = frozenset(
-    {
-        onnx.AttributeProto.FLOAT,
-        onnx.AttributeProto.INT,
-        onnx.AttributeProto.STRING,
-        onnx.AttributeProto.FLOATS,
-        onnx.AttributeProto.INTS,
-        onnx.AttributeProto.STRINGS,
-        onnx.AttributeProto.TENSOR,
-    }
-)
 
 
 def _name_problems(graph: onnx.GraphProto, limits: Limits) -> Iterator[Problem]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from kakuri.model.graph import (
-    Array,
     Editor,
     constant,
     input_of,
@@ -23,6 +23,8 @@ from kakuri.model.graph import (
     remove_unused,
     required_input,
 )
+
+Float64 = NDArray[np.float64]
 
 
 def fold_batchnorm(net: ir.Model) -> ir.Model:
@@ -50,7 +52,7 @@ def _fold(edit: Editor, node: ir.Node) -> None:
     edit.substitute(node, layer.outputs[0], keep_name=False)
 
 
-def scale_outputs(edit: Editor, layer: ir.Node, scale: Array, shift: Array) -> bool:
+def scale_outputs(edit: Editor, layer: ir.Node, scale: Float64, shift: Float64) -> bool:
     """Make ``layer`` compute ``scale * old + shift`` per output channel, both float64 (channels,).
 
     False, with nothing changed, unless it is a Conv or Gemm with constant weights and bias.

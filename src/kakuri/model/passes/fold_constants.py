@@ -21,12 +21,65 @@ from onnx.reference import ReferenceEvaluator
 
 from kakuri.errors import KakuriError, Problem
 from kakuri.model import custom_ops
-from kakuri.model.graph import CUSTOM_DOMAIN, Array, Editor, constant, is_op, remove_unused, required_input
+from kakuri.model.graph import (
+    CUSTOM_DOMAIN,
+    Array,
+    Editor,
+    constant,
+    is_op,
+    remove_unused,
+    required_input,
+    static_shape,
+)
 from kakuri.model.limits import DEFAULT_LIMITS, Limits
 
 #: Operators evaluated on constants: data movement and elementwise arithmetic, linear in their result or input.
 FOLDABLE = frozenset(
-    ["Abs", "Add", "And", "Cast", "Ceil", "Clip", "Concat", "ConstantOfShape", "Div", "Equal", "Exp", "Expand", "Flatten", "Floor", "Gather", "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Log", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow", "Range", "Reciprocal", "Reshape", "Round", "Sign", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze", "Where"]
+    {
+        "Abs",
+        "Add",
+        "And",
+        "Cast",
+        "Ceil",
+        "Clip",
+        "Concat",
+        "ConstantOfShape",
+        "Div",
+        "Equal",
+        "Exp",
+        "Expand",
+        "Flatten",
+        "Floor",
+        "Gather",
+        "Greater",
+        "GreaterOrEqual",
+        "Identity",
+        "Less",
+        "LessOrEqual",
+        "Log",
+        "Max",
+        "Min",
+        "Mod",
+        "Mul",
+        "Neg",
+        "Not",
+        "Or",
+        "Pow",
+        "Range",
+        "Reciprocal",
+        "Reshape",
+        "Round",
+        "Sign",
+        "Slice",
+        "Split",
+        "Sqrt",
+        "Squeeze",
+        "Sub",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+        "Where",
+    }
 )
 _NUMERIC = frozenset(
     {
@@ -73,7 +126,8 @@ class _Walk:
         self.budget = limits.folded_elements
         for value in net.graph.initializers.values():
             if value.const_value is not None:
-                value.shape, value.dtype = ir.Shape(value.const_value.shape), value.const_value.dtype
+                value.shape = ir.Shape(value.const_value.shape.numpy())
+                value.dtype = value.const_value.dtype
 
     def visit(self, node: ir.Node) -> None:
         """Give the outputs of ``node`` shapes, then fold it if it is constant."""
@@ -89,8 +143,7 @@ class _Walk:
 
     def _infer(self, node: ir.Node) -> None:
         if node.domain == CUSTOM_DOMAIN:
-            shape, dtype = custom_ops.output_shape(node), required_input(node).dtype
-            self._set(node, node.outputs[0], shape, dtype)
+            self._set(node, node.outputs[0], custom_ops.output_shape(node), required_input(node).dtype)
             return
         types = _infer_types(node, self.version)
         for output in node.outputs:
@@ -118,9 +171,9 @@ class _Walk:
                 got=list(dims)[:16],
                 limit=f"rank {self.limits.rank}, {self.limits.value_elements} elements",
             )
-        if dtype not in _NUMERIC:
+        if dtype is None or dtype not in _NUMERIC:
             raise KakuriError("KK-M05", "unsupported tensor type", where=node.name or output.name, got=dtype)
-        output.shape, output.dtype = ir.Shape(dims), dtype
+        output.shape, output.type = ir.Shape(dims), ir.TensorType(dtype)
 
     def _fold(self, node: ir.Node) -> None:
         if node.domain != "":
@@ -134,7 +187,7 @@ class _Walk:
             if not output.uses():
                 continue
             value = self.edit.constant(f"{output.name}.folded", array)
-            value.shape, value.dtype = output.shape, output.dtype
+            value.shape, value.type = output.shape, output.type
             output.replace_all_uses_with(value)
 
     def _constant_results(self, node: ir.Node) -> list[Array] | None:
@@ -184,7 +237,7 @@ def _infer_types(node: ir.Node, version: int) -> dict[str, onnx.TypeProto]:
     for value in node.inputs:
         if value is None or not value.name:
             continue
-        types[value.name] = onnx.helper.make_tensor_type_proto(int(value.dtype or 0), list(value.shape or ()))
+        types[value.name] = onnx.helper.make_tensor_type_proto(int(value.dtype or 0), static_shape(value))
         array = constant(value)
         if array is not None and array.size <= _SHAPE_DATA_ELEMENTS:
             data[value.name] = onnx.numpy_helper.from_array(array.copy(), value.name)

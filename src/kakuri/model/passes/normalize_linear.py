@@ -124,7 +124,7 @@ def _add_to_bias(edit: Editor, layer: ir.Node, row: Array) -> bool:
         return True
     if bias is None or bias.shape != row.shape:
         return False
-    edit.replace_constant(layer, 2, (bias.astype(np.float64) + row).astype(bias.dtype))
+    edit.replace_constant(layer, 2, (bias.astype(np.float64) + row.astype(np.float64)).astype(bias.dtype))
     return True
 
 

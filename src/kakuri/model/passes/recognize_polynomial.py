@@ -16,7 +16,6 @@ from functools import reduce
 
 import numpy as np
 import onnx_ir as ir
-from numpy.polynomial import polynomial as P
 from numpy.typing import NDArray
 
 from kakuri.errors import KakuriError
@@ -32,6 +31,8 @@ from kakuri.model.graph import (
     static_shape,
 )
 
+Float64 = NDArray[np.float64]
+
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16)
 
 
@@ -40,7 +41,7 @@ class _Poly:
     """``coefficients`` (ascending, float64) of a polynomial in ``root``; root None for a constant."""
 
     root: ir.Value | None
-    coefficients: NDArray[np.float64]
+    coefficients: Float64
 
     @property
     def degree(self) -> int:
@@ -107,33 +108,56 @@ def _combine(node: ir.Node, candidates: list[_Poly | None], max_degree: int) -> 
     return _Poly(roots.pop(), trimmed)
 
 
-def _arithmetic(node: ir.Node, operands: list[_Poly], max_degree: int) -> NDArray[np.float64] | None:
+def _arithmetic(node: ir.Node, operands: list[_Poly], max_degree: int) -> Float64 | None:
     parts = [item.coefficients for item in operands]
     if is_polynomial(node):
         return _compose(coefficients_of(node), parts[0], max_degree)
     if is_op(node, "Add", "Sum"):
-        return reduce(P.polyadd, parts)
+        return reduce(_add, parts)
     if is_op(node, "Sub"):
-        return P.polysub(parts[0], parts[1])
+        return _add(parts[0], -parts[1])
     if is_op(node, "Neg"):
         return -parts[0]
-    if is_op(node, "Mul") and sum(item.degree for item in operands) <= max_degree:
-        return P.polymul(parts[0], parts[1])
-    if is_op(node, "Div") and operands[1].root is None and parts[1][0] != 0:
-        return parts[0] / parts[1][0]
-    if is_op(node, "Pow") and operands[1].root is None:
-        exponent = float(parts[1][0])
-        if exponent.is_integer() and exponent >= 1 and exponent * max(1, operands[0].degree) <= max_degree:
-            return P.polypow(parts[0], int(exponent))
+    if is_op(node, "Mul"):
+        return _multiply(parts, max_degree)
+    return _by_constant(node, operands, max_degree) if is_op(node, "Div", "Pow") else None
+
+
+def _by_constant(node: ir.Node, operands: list[_Poly], max_degree: int) -> Float64 | None:
+    """A polynomial divided by a number, or raised to a whole power."""
+    base, number = operands[0].coefficients, float(operands[1].coefficients[0])
+    if operands[1].root is not None:
+        return None
+    if is_op(node, "Div"):
+        return base / number if number != 0 else None
+    if number.is_integer() and 1 <= number <= max_degree:
+        return _multiply([base] * int(number), max_degree)
     return None
 
 
-def _compose(outer: NDArray[np.float64], inner: NDArray[np.float64], max_degree: int) -> NDArray[np.float64] | None:
+def _add(left: Float64, right: Float64) -> Float64:
+    result = np.zeros(max(left.size, right.size))
+    result[: left.size] += left
+    result[: right.size] += right
+    return result
+
+
+def _multiply(factors: list[Float64], max_degree: int) -> Float64 | None:
+    if sum(factor.size - 1 for factor in factors) > max_degree:
+        return None
+    return reduce(_convolve, factors)
+
+
+def _convolve(left: Float64, right: Float64) -> Float64:
+    return np.asarray(np.convolve(left, right), dtype=np.float64)
+
+
+def _compose(outer: Float64, inner: Float64, max_degree: int) -> Float64 | None:
     if (outer.size - 1) * (inner.size - 1) > max_degree:
         return None
     result = outer[-1:]
     for coefficient in outer[-2::-1]:
-        result = P.polyadd(P.polymul(result, inner), [coefficient])
+        result = _add(_convolve(result, inner), np.array([coefficient]))
     return result
 
 
@@ -145,7 +169,7 @@ def _is_read_outside(value: ir.Value, found: dict[ir.Value, _Poly]) -> bool:
     return any(user.outputs[0] not in found or found[user.outputs[0]].root is not root for user in value.consumers())
 
 
-def _replace(edit: Editor, node: ir.Node, root: ir.Value, coefficients: NDArray[np.float64]) -> None:
+def _replace(edit: Editor, node: ir.Node, root: ir.Value, coefficients: Float64) -> None:
     if is_polynomial(node) and required_input(node) is root:
         return
     output = node.outputs[0]
