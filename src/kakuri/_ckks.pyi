@@ -10,7 +10,7 @@ Conventions
 - Every function releases the GIL. All refusals are ``KakuriError`` with codes KK-N.. (kernel) or KK-F.. (parsing).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,7 +1,8 @@
 """Polynomials that stand in for activation functions.
 
 Purpose: least-squares fits of ReLU and Swish over a symmetric range, and the names the document gives them.
-Guarantees: ``document_activation(name)`` gives the eight polynomials of table 5.3 to one unit in the last printed digit.
+Guarantees: ``document_activation(name)`` gives the eight polynomials of table 5.3 to one unit in the last printed
+    digit.
 Does not guarantee: anything outside the fitted range; a polynomial leaves its target quickly there.
 Source: S4 (Ishiyama, Suzuki, Yamana), section 5.2 and table 5.3: least squares on ``linspace(-r, r, 1000)``.
 

@@ -1,0 +1,85 @@
+// Purpose: the inner loops of the kernel as one table of functions per instruction set.
+// Guarantees: every path takes and gives canonical residues in [0, q) and the results are bit-identical. Arrays hold n
+//   words, n a multiple of 16, 64-byte aligned; outputs may be the same array as an input where noted "in place".
+// Does not guarantee: constant time for weighted_sum's weights (they are public).
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "ntt.hpp"
+
+namespace kakuri::ckks {
+
+// r = sum_i z_i w_i + constant mod q, where z_i = inputs_i + shift_i mod the input's own prime (see base_convert.hpp).
+struct ConvertTerm {
+    const u64* input;
+    u64 input_prime;
+    u64 shift;
+    Factor weight;
+};
+
+// One digit's share of a key-switching inner product: (r0, r1) += digit * (key0, key1).
+struct InnerTerm {
+    const u64* digit;
+    const u64* key0;
+    const u64* key1;
+};
+
+struct ProductTerm {
+    const u64* a;
+    const u64* b;
+};
+
+struct Kernels {
+    const char* name;
+
+    void (*forward)(const NttTables&, u64* x);                  // in place
+    void (*inverse)(const NttTables&, u64* x, u64 factor);      // in place; result times factor
+
+    void (*add)(const Modulus&, u64* r, const u64* a, const u64* b, std::size_t n);       // in place
+    void (*subtract)(const Modulus&, u64* r, const u64* a, const u64* b, std::size_t n);  // in place
+    void (*negate)(const Modulus&, u64* r, const u64* a, std::size_t n);                  // in place
+    void (*add_scalar)(const Modulus&, u64* r, const u64* a, u64 s, std::size_t n);       // in place
+    void (*multiply)(const Modulus&, u64* r, const u64* a, const u64* b, std::size_t n);  // in place
+    void (*multiply_scalar)(const Modulus&, u64* r, const u64* a, Factor w, std::size_t n);  // in place
+    // r = (a - b) w
+    void (*subtract_multiply)(const Modulus&, u64* r, const u64* a, const u64* b, Factor w, std::size_t n);  // in place
+    // (r0, r1, r2) = (a0 b0, a0 b1 + a1 b0, a1 b1); not in place
+    void (*tensor)(const Modulus&, u64* r0, u64* r1, u64* r2, const u64* a0, const u64* a1, const u64* b0, const u64* b1,
+                   std::size_t n);
+    // r[j] = a[permutation[j]]; not in place. Permutations are those of automorphisms (automorphism.hpp).
+    void (*permute)(u64* r, const u64* a, const std::uint32_t* permutation, std::size_t n);
+
+    void (*convert)(const Modulus&, u64* r, const ConvertTerm* terms, std::size_t count, u64 constant, std::size_t n);
+    // permutation may be null
+    void (*inner_product)(const Modulus&, u64* r0, u64* r1, const InnerTerm* terms, std::size_t count,
+                          const std::uint32_t* permutation, std::size_t n);
+    // r = sum_i a_i b_i
+    void (*dot)(const Modulus&, u64* r, const ProductTerm* terms, std::size_t count, std::size_t n);
+    // out[o] = sum_i weights[o * count + i] inputs[i], |weights| < 2^49, count < 2^26
+    void (*weighted_sum)(const Modulus&, u64* const* outputs, std::size_t output_count, const u64* const* inputs,
+                         const i64* weights, std::size_t count, std::size_t n);
+};
+
+// Null where the path is not compiled in or the processor lacks the instructions.
+const Kernels* scalar_kernels();
+const Kernels* avx2_kernels();
+const Kernels* ifma_kernels();
+const Kernels* emulated_ifma_kernels();  // the ifma code on portable vectors: slow, for tests
+
+// Which table is in use; the fastest available one unless a test forces another.
+class KernelSelection {
+public:
+    KernelSelection();
+    const Kernels& active() const { return *active_.load(std::memory_order_relaxed); }
+    void select(const std::string& path);  // throws KK-N13
+    static std::vector<std::string> available();
+
+private:
+    std::atomic<const Kernels*> active_;
+};
+
+}  // namespace kakuri::ckks

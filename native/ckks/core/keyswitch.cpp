@@ -1,0 +1,113 @@
+#include "keyswitch.hpp"
+
+#include <cstring>
+
+namespace kakuri::ckks {
+
+namespace {
+
+std::size_t at(int i) { return static_cast<std::size_t>(i); }
+
+}  // namespace
+
+const u64* KeySwitcher::coefficients(const u64* c) const {
+    u64* y = workspace.words(Workspace::kCoefficients, at(level + 1) * n());
+    pool.run(at(level + 1), [&](std::size_t i, std::size_t) {
+        const int limb = static_cast<int>(i);
+        const int digit = limb / context.alpha();
+        const BaseConversion& conversion = context.digit_conversion(digit, level);
+        std::memcpy(y + i * n(), c + i * n(), n() * sizeof(u64));
+        context.kernels().inverse(context.ntt(limb), y + i * n(),
+                                  conversion.inverse_cofactor(at(limb - context.digit_begin(digit))));
+    });
+    return y;
+}
+
+void KeySwitcher::extend_digit(const u64* c, const u64* y, int digit, int slot, u64* out) const {
+    const int begin = context.digit_begin(digit);
+    const int size = context.digit_size(digit, level);
+    if (slot >= begin && slot < begin + size) {
+        std::memcpy(out, c + at(slot) * n(), n() * sizeof(u64));
+        return;
+    }
+    const u64* sources[kMaxPrimes];
+    for (int i = 0; i < size; ++i) sources[i] = y + at(begin + i) * n();
+    const int p = prime(slot);
+    context.digit_conversion(digit, level).convert(context.kernels(), context.modulus(p), p, sources, out, n());
+    context.kernels().forward(context.ntt(p), out);
+}
+
+const u64* KeySwitcher::mod_up(const u64* c) const {
+    const u64* y = coefficients(c);
+    const std::size_t digits = at(context.digits_at(level));
+    u64* out = workspace.words(Workspace::kDigits, at(slots()) * digits * n());
+    pool.run(at(slots()) * digits, [&](std::size_t i, std::size_t) {
+        extend_digit(c, y, static_cast<int>(i % digits), static_cast<int>(i / digits), out + i * n());
+    });
+    return out;
+}
+
+void KeySwitcher::multiply_key(const u64* digits, const KeySwitchKey& key, int slot, u64* r0, u64* r1) const {
+    const int key_slot = slot <= level ? slot : key.level + slot - level;
+    InnerTerm terms[kMaxPrimes];
+    const int count = context.digits_at(level);
+    for (int d = 0; d < count; ++d)
+        terms[d] = {digits + at(d) * n(), key.limb(key_slot, d, 0), key.limb(key_slot, d, 1)};
+    context.kernels().inner_product(context.modulus(prime(slot)), r0 + at(slot) * n(), r1 + at(slot) * n(), terms, at(count),
+                                    key.permutation.empty() ? nullptr : key.permutation.data(), n());
+}
+
+void KeySwitcher::inner_product(const u64* digits, const KeySwitchKey& key, u64* r0, u64* r1) const {
+    const std::size_t count = at(context.digits_at(level));
+    pool.run(at(slots()), [&](std::size_t slot, std::size_t) {
+        multiply_key(digits + slot * count * n(), key, static_cast<int>(slot), r0, r1);
+    });
+}
+
+void KeySwitcher::mod_up_inner_product(const u64* c, const KeySwitchKey& key, u64* r0, u64* r1) const {
+    const u64* y = coefficients(c);
+    const std::size_t count = at(context.digits_at(level));
+    u64* scratch = workspace.words(Workspace::kDigits, at(pool.threads()) * count * n());
+    pool.run(at(slots()), [&](std::size_t slot, std::size_t worker) {
+        u64* digits = scratch + worker * count * n();
+        for (std::size_t d = 0; d < count; ++d)
+            extend_digit(c, y, static_cast<int>(d), static_cast<int>(slot), digits + d * n());
+        multiply_key(digits, key, static_cast<int>(slot), r0, r1);
+    });
+}
+
+void KeySwitcher::mod_down(u64* extended, u64* r) const {
+    const BaseConversion& conversion = context.special_conversion();
+    const u64* sources[kMaxPrimes];
+    const std::size_t special = at(context.special_count());
+    for (std::size_t i = 0; i < special; ++i) sources[i] = extended + (at(level + 1) + i) * n();
+    pool.run(special, [&](std::size_t i, std::size_t) {
+        context.kernels().inverse(context.ntt(context.special_index(static_cast<int>(i))),
+                                  extended + (at(level + 1) + i) * n(), conversion.inverse_cofactor(i));
+    });
+    u64* scratch = workspace.words(Workspace::kTemporary, at(pool.threads()) * n());
+    pool.run(at(level + 1), [&](std::size_t i, std::size_t worker) {
+        const int limb = static_cast<int>(i);
+        u64* carried = scratch + worker * n();
+        conversion.convert(context.kernels(), context.modulus(limb), limb, sources, carried, n());
+        context.kernels().forward(context.ntt(limb), carried);
+        context.kernels().subtract_multiply(context.modulus(limb), r + i * n(), extended + i * n(), carried,
+                                            conversion.inverse_product(limb), n());
+    });
+}
+
+void divide_by_top_prime(const Context& context, int level, const u64* c, u64* r, u64* top) {
+    const std::size_t n = context.n();
+    const BaseConversion& conversion = context.rescale_conversion(level);
+    std::memcpy(top, c + at(level) * n, n * sizeof(u64));
+    context.kernels().inverse(context.ntt(level), top, 1);
+    const u64* sources[] = {top};
+    for (int i = 0; i < level; ++i) {
+        u64* out = r + at(i) * n;
+        conversion.convert(context.kernels(), context.modulus(i), i, sources, out, n);
+        context.kernels().forward(context.ntt(i), out);
+        context.kernels().subtract_multiply(context.modulus(i), out, c + at(i) * n, out, conversion.inverse_product(i), n);
+    }
+}
+
+}  // namespace kakuri::ckks

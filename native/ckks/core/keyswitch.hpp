@@ -1,0 +1,56 @@
+// Purpose: hybrid key switching in three steps, and the division by primes that it shares with rescaling.
+// Guarantees: results do not depend on threads or kernel path. Digits and remainders are centred, so ModDown and rescale round
+//   to nearest.
+// Source: Han and Ki, "Better bootstrapping for approximate homomorphic encryption", eprint 2019/688, section 3 (hybrid, digits
+//   of several limbs); Halevi and Shoup, "Faster homomorphic linear transformations in HElib", eprint 2018/244 (hoisting).
+// Layout: an extended polynomial at level l has slots 0 .. l for q_0 .. q_l, then one slot per special prime.
+#pragma once
+
+#include "ciphertext.hpp"
+#include "threads.hpp"
+
+namespace kakuri::ckks {
+
+// Scratch memory of one call, grown on demand and kept between calls.
+class Workspace {
+public:
+    enum Slot { kCoefficients, kDigits, kAccumulator0, kAccumulator1, kTemporary, kSlots };
+    u64* words(Slot slot, std::size_t count) {
+        if (buffers_[slot].size() < count) buffers_[slot] = Buffer(count);
+        return buffers_[slot].data();
+    }
+
+private:
+    Buffer buffers_[kSlots];
+};
+
+struct KeySwitcher {
+    const Context& context;
+    ThreadPool& pool;
+    Workspace& workspace;
+    int level;
+
+    std::size_t n() const { return context.n(); }
+    int slots() const { return level + 1 + context.special_count(); }
+    // Index among the context's primes of an extended polynomial's slot.
+    int prime(int slot) const { return slot <= level ? slot : context.special_index(slot - level - 1); }
+
+    // All digits of c (level + 1 limbs in NTT form) modulo every prime, in NTT form: [slot][digit][N].
+    const u64* mod_up(const u64* c) const;
+    // (r0, r1) = sum over digits of automorphism(digit) * key, in the extended basis. r0, r1: slots() limbs.
+    void inner_product(const u64* digits, const KeySwitchKey& key, u64* r0, u64* r1) const;
+    // mod_up and inner_product limb by limb: the digits of one limb stay in cache and are never stored.
+    void mod_up_inner_product(const u64* c, const KeySwitchKey& key, u64* r0, u64* r1) const;
+    // r = round(extended / P), level + 1 limbs; the special slots of `extended` are overwritten.
+    void mod_down(u64* extended, u64* r) const;
+
+private:
+    const u64* coefficients(const u64* c) const;
+    void extend_digit(const u64* c, const u64* y, int digit, int slot, u64* out) const;
+    void multiply_key(const u64* digits, const KeySwitchKey& key, int slot, u64* r0, u64* r1) const;
+};
+
+// r = round(c / q_level), one limb fewer; `top` (n words) is scratch. Runs on the caller's thread.
+void divide_by_top_prime(const Context& context, int level, const u64* c, u64* r, u64* top);
+
+}  // namespace kakuri::ckks

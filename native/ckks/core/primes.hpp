@@ -1,0 +1,21 @@
+// Purpose: primes for number-theoretic transforms and their roots of unity.
+// Guarantees: is_prime is exact for every 64-bit input below 2^50; roots are the smallest of their order, as in SEAL.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "modular.hpp"
+
+namespace kakuri::ckks {
+
+bool is_prime(u64 candidate);
+
+// Distinct primes, 1 mod 2N and below 2^50, each the unused one nearest to 2^bits[i] (the smaller when two are as near).
+// Throws KK-N01 or KK-N02.
+std::vector<u64> ntt_primes(int log_n, std::span<const int> bits);
+
+// The smallest primitive 2N-th root of unity modulo q. Requires q prime, q = 1 mod 2N.
+u64 smallest_primitive_root(const Modulus& modulus, int log_n);
+
+}  // namespace kakuri::ckks

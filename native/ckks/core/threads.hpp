@@ -1,0 +1,49 @@
+// Purpose: a small persistent pool that runs independent tasks of one call.
+// Guarantees: every index runs exactly once, the caller works too, results cannot depend on the number of threads as long as
+//   tasks write to disjoint memory. One thread means no pool at all. An exception of a task is rethrown to the caller.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace kakuri::ckks {
+
+class ThreadPool {
+public:
+    explicit ThreadPool(int threads);
+    ~ThreadPool();
+    ThreadPool(const ThreadPool&) = delete;
+    ThreadPool& operator=(const ThreadPool&) = delete;
+
+    int threads() const { return static_cast<int>(workers_.size()) + 1; }
+    // task(index, worker) for index in [0, count), worker in [0, threads()).
+    void run(std::size_t count, const std::function<void(std::size_t, std::size_t)>& task);
+
+private:
+    struct Job {
+        const std::function<void(std::size_t, std::size_t)>* task;
+        std::size_t count;
+        std::atomic<std::size_t> next{0};
+        std::mutex failure_lock;
+        std::exception_ptr failure;
+    };
+    void serve(std::size_t worker);
+    static void work(Job& job, std::size_t worker);
+
+    std::vector<std::thread> workers_;
+    std::mutex one_job_;  // callers of one pool take turns
+    std::mutex lock_;
+    std::condition_variable wake_;
+    std::condition_variable idle_;
+    Job* job_ = nullptr;
+    std::size_t generation_ = 0;
+    std::size_t busy_ = 0;
+    bool stopping_ = false;
+};
+
+}  // namespace kakuri::ckks

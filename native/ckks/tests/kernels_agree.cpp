@@ -1,0 +1,171 @@
+// Purpose: every kernel path against the scalar one, bit for bit, on random and extreme residues.
+// Usage: kernels_agree. Prints "PATH: CASES agree" per path; exit 1 and a line per disagreement otherwise.
+// The ifma path runs here on portable vectors ("ifma-emulated") and, where the processor has the instructions, on real ones.
+#include <cstdio>
+#include <set>
+#include <string>
+
+#include "automorphism.hpp"
+#include "test_host.hpp"
+
+using namespace kakuri::ckks;
+
+namespace {
+
+enum class Fill { kRandom, kZero, kLargest, kMixed };
+
+Buffer residues(std::size_t n, u64 q, Fill fill, test::Random& random) {
+    Buffer out(n);
+    for (std::size_t i = 0; i < n; ++i) {
+        const u64 value = random.below(q);
+        const u64 extreme = value % 2 == 0 ? 0 : q - 1;
+        out.data()[i] = fill == Fill::kRandom ? value : fill == Fill::kZero ? 0 : fill == Fill::kLargest ? q - 1 : extreme;
+    }
+    return out;
+}
+
+class Comparison {
+public:
+    Comparison(const Kernels& path, int log_n, u64 prime, Fill fill, u64 seed)
+        : path_(path), scalar_(*scalar_kernels()), tables_(log_n, prime), n_(tables_.n()), fill_(fill), random_(seed) {}
+
+    long run() {
+        transforms();
+        pointwise();
+        sums();
+        return cases_;
+    }
+    bool failed() const { return failed_; }
+
+private:
+    const Modulus& m() const { return tables_.modulus(); }
+    Buffer draw() { return residues(n_, m().q, fill_, random_); }
+
+    // body(kernels, out) writes `outputs` arrays of n words.
+    template <class Body>
+    void compare(const char* what, std::size_t outputs, Body body) {
+        Buffer expected(outputs * n_);
+        Buffer got(outputs * n_);
+        body(scalar_, expected.data());
+        body(path_, got.data());
+        ++cases_;
+        if (std::memcmp(expected.data(), got.data(), outputs * n_ * sizeof(u64)) == 0) return;
+        failed_ = true;
+        std::printf("%s differs in %s: log_n %d, q %llu\n", path_.name, what, tables_.log_n(), static_cast<unsigned long long>(m().q));
+    }
+
+    void transforms() {
+        const Buffer x = draw();
+        const u64 factor = 1 + random_.below(m().q - 1);
+        compare("forward", 1, [&](const Kernels& k, u64* r) {
+            std::memcpy(r, x.data(), n_ * sizeof(u64));
+            k.forward(tables_, r);
+        });
+        compare("inverse", 1, [&](const Kernels& k, u64* r) {
+            std::memcpy(r, x.data(), n_ * sizeof(u64));
+            k.inverse(tables_, r, factor);
+        });
+    }
+
+    void pointwise() {
+        const Buffer a = draw(), b = draw(), c = draw(), d = draw();
+        const u64 s = m().q - 1;
+        const Factor w(random_.below(m().q), m().q);
+        compare("add", 1, [&](const Kernels& k, u64* r) { k.add(m(), r, a.data(), b.data(), n_); });
+        compare("subtract", 1, [&](const Kernels& k, u64* r) { k.subtract(m(), r, a.data(), b.data(), n_); });
+        compare("negate", 1, [&](const Kernels& k, u64* r) { k.negate(m(), r, a.data(), n_); });
+        compare("add_scalar", 1, [&](const Kernels& k, u64* r) { k.add_scalar(m(), r, a.data(), s, n_); });
+        compare("multiply", 1, [&](const Kernels& k, u64* r) { k.multiply(m(), r, a.data(), b.data(), n_); });
+        compare("multiply_scalar", 1, [&](const Kernels& k, u64* r) { k.multiply_scalar(m(), r, a.data(), w, n_); });
+        compare("subtract_multiply", 1,
+                [&](const Kernels& k, u64* r) { k.subtract_multiply(m(), r, a.data(), b.data(), w, n_); });
+        compare("tensor", 3, [&](const Kernels& k, u64* r) {
+            k.tensor(m(), r, r + n_, r + 2 * n_, a.data(), b.data(), c.data(), d.data(), n_);
+        });
+        for (int step : {1, 3}) {
+            const auto permutation = automorphism_permutation(galois_element(step, tables_.log_n()), tables_.log_n());
+            compare("permute", 1, [&](const Kernels& k, u64* r) { k.permute(r, a.data(), permutation.data(), n_); });
+        }
+    }
+
+    void sums() {
+        const auto permutation = automorphism_permutation(galois_element(5, tables_.log_n()), tables_.log_n());
+        for (std::size_t count : {1u, 2u, 3u, 7u, 40u}) {
+            std::vector<Buffer> x, y, z;
+            std::vector<u64> primes;
+            for (std::size_t i = 0; i < count; ++i) {
+                primes.push_back(i % 2 == 0 ? m().q : (u64{1} << 50) - 27);  // shifts of a larger prime too
+                x.push_back(residues(n_, primes.back(), fill_, random_));
+                y.push_back(draw());
+                z.push_back(draw());
+            }
+            std::vector<ConvertTerm> convert;
+            std::vector<InnerTerm> inner;
+            std::vector<ProductTerm> products;
+            for (std::size_t i = 0; i < count; ++i) {
+                const u64 weight = count == 1 ? 1 : random_.below(m().q);
+                convert.push_back({x[i].data(), primes[i], (primes[i] - 1) / 2, Factor(weight, m().q)});
+                inner.push_back({y[i].data(), z[i].data(), y[count - 1 - i].data()});
+                products.push_back({y[i].data(), z[i].data()});
+            }
+            compare("convert", 1, [&](const Kernels& k, u64* r) { k.convert(m(), r, convert.data(), count, m().q - 1, n_); });
+            compare("inner_product", 2,
+                    [&](const Kernels& k, u64* r) { k.inner_product(m(), r, r + n_, inner.data(), count, nullptr, n_); });
+            compare("inner_product of an automorphism", 2, [&](const Kernels& k, u64* r) {
+                k.inner_product(m(), r, r + n_, inner.data(), count, permutation.data(), n_);
+            });
+            compare("dot", 1, [&](const Kernels& k, u64* r) { k.dot(m(), r, products.data(), count, n_); });
+            for (int bits : {3, 24, 30, 31, 49}) weighted(y, bits);
+        }
+    }
+
+    void weighted(const std::vector<Buffer>& inputs, int bits) {
+        std::vector<const u64*> in;
+        for (const Buffer& x : inputs) in.push_back(x.data());
+        for (std::size_t outputs : {1u, 2u, 5u}) {
+            std::vector<i64> weights;
+            for (std::size_t i = 0; i < outputs * in.size(); ++i) {
+                const i64 size = static_cast<i64>(fill_ == Fill::kRandom ? random_.below(u64{1} << bits) : (u64{1} << bits) - 1);
+                weights.push_back(i % 3 == 0 ? -size : size);
+            }
+            compare("weighted_sum", outputs, [&](const Kernels& k, u64* r) {
+                std::vector<u64*> out;
+                for (std::size_t o = 0; o < outputs; ++o) out.push_back(r + o * n_);
+                k.weighted_sum(m(), out.data(), outputs, in.data(), weights.data(), in.size(), n_);
+            });
+        }
+    }
+
+    const Kernels& path_;
+    const Kernels& scalar_;
+    NttTables tables_;
+    std::size_t n_;
+    Fill fill_;
+    test::Random random_;
+    long cases_ = 0;
+    bool failed_ = false;
+};
+
+}  // namespace
+
+int main() {
+    bool failed = false;
+    for (const Kernels* path : {avx2_kernels(), ifma_kernels(), emulated_ifma_kernels()}) {
+        if (path == nullptr) continue;
+        long cases = 0;
+        for (int log_n = 4; log_n <= 16; ++log_n) {
+            for (int bits : {20, 30, 45, 49, 50}) {
+                if (bits <= log_n + 2) continue;
+                const u64 prime = ntt_primes(log_n, std::vector<int>{bits})[0];
+                for (Fill fill : {Fill::kRandom, Fill::kZero, Fill::kLargest, Fill::kMixed}) {
+                    if (log_n > 11 && (fill == Fill::kZero || bits < 45)) continue;  // large rings: the hard cases only
+                    Comparison comparison(*path, log_n, prime, fill, static_cast<u64>(100 * log_n + bits));
+                    cases += comparison.run();
+                    failed = failed || comparison.failed();
+                }
+            }
+        }
+        std::printf("%s: %ld agree\n", path->name, cases);
+    }
+    return failed ? 1 : 0;
+}

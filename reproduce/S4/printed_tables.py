@@ -1,0 +1,65 @@
+"""The document's printed figures and the drawing shared by the table scripts.
+
+Purpose: read ``printed/*.csv``; print rows as a table or, with ``--json``, as one JSON object on standard output.
+Guarantees: a row holds the document's value, ours and the difference; nothing is stored, ours is computed in this run.
+Source: S4, tables 5.3, 5.5, 5.7 and 5.9.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+#: Columns of text, so that a table written to a file is not cut.
+MINIMUM_WIDTH = 110
+PRINTED = Path(__file__).parent / "printed"
+
+#: Names the document prints, and the zoo's.
+ZOO_NAMES = {"ReLU": "relu", "Swish": "swish"}
+
+
+def printed(name: str) -> list[dict[str, str]]:
+    """Rows of ``printed/<name>.csv``."""
+    with (PRINTED / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def printed_accuracies(networks: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of tables 5.5 to 5.8 for MNIST and the named networks, in the document's order."""
+    rows = printed("plaintext_accuracy")
+    return [row for row in rows if row["dataset"] == "mnist" and row["network"] in networks]
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that every table script has."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    return parser
+
+
+def show(title: str, rows: Sequence[dict[str, Any]], *, as_json: bool, note: str = "") -> None:
+    """Print rows, all with the same keys."""
+    if as_json:
+        print(json.dumps({"table": title, "rows": list(rows), "note": note}, ensure_ascii=False))
+        return
+    table = Table(title=title, caption=note or None)
+    for key, value in rows[0].items():
+        table.add_column(key, justify="left" if isinstance(value, str) else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(_text(value) for value in row.values()))
+    console = Console()
+    console.width = max(console.width, MINIMUM_WIDTH)
+    console.print(table)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,25 @@
+"""The benchmarks by name."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from kakuri.bench.rows import Options, Row, machine
+from kakuri.errors import KakuriError
+
+_BENCHMARKS = {"encrypted-mnist": "kakuri.bench.encrypted_mnist"}
+
+
+def names() -> list[str]:
+    return list(_BENCHMARKS)
+
+
+def run(name: str, options: Options) -> dict[str, Any]:
+    """The whole benchmark as one JSON-ready object. Raises KK-C20 for an unknown name."""
+    if name not in _BENCHMARKS:
+        raise KakuriError(
+            "KK-C20", "unknown benchmark", got=name, limit=", ".join(_BENCHMARKS), hint="kakuri bench --list"
+        )
+    rows: list[Row] = importlib.import_module(_BENCHMARKS[name]).run(options)
+    return {"name": name, "machine": machine(options.threads), "rows": [row.to_dict() for row in rows]}

@@ -1,0 +1,1 @@
+"""What executes a program: the CKKS kernel, or slots in the clear."""

@@ -1,0 +1,19 @@
+"""Programs on ciphertexts: the CKKS kernel behind the backend's shape."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kakuri import _ckks
+
+
+class KernelBackend(_ckks.Evaluator):
+    """The kernel's evaluator, plus encoding at its parameters."""
+
+    def __init__(self, parameters: _ckks.Parameters, keys: _ckks.EvaluationKeys | None, threads: int) -> None:
+        super().__init__(parameters, keys, threads)
+        self._parameters = parameters
+
+    def encode(self, values: NDArray[np.float64], scale: float, level: int) -> _ckks.Plaintext:
+        return _ckks.encode(self._parameters, values, scale, level)

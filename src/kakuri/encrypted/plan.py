@@ -1,0 +1,257 @@
+"""Planning: everything that can be known about an encrypted deployment before a key exists.
+
+Purpose: prepare the model, choose packing, ring, moduli and scales; say what it costs and who sees what.
+Guarantees: touches no key and no secret randomness; the parameters are at least 128-bit secure (the kernel refuses
+others); operation counts come from a dry run of the very program that will run.
+Does not guarantee: ``estimated_seconds`` beyond a factor of about two; it is a count of transforms, not a measurement.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import warnings
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from kakuri import _ckks_secret, model
+from kakuri.encrypted import cost
+from kakuri.encrypted.backends.simulated import SimulatedBackend
+from kakuri.encrypted.chain import Chain, find_chain, level_bits, precisions
+from kakuri.encrypted.client import Client
+from kakuri.encrypted.compile import Compiled, Probe, probe
+from kakuri.encrypted.deployment import Deployment
+from kakuri.encrypted.execute import Profile, encode_plains, execute
+from kakuri.encrypted.network import Network, lower
+from kakuri.encrypted.noise import SAFETY
+from kakuri.encrypted.packings.registry import packing as packing_named
+from kakuri.encrypted.prepare import prepare
+from kakuri.encrypted.schedule import peak_registers
+from kakuri.encrypted.server import Recipe, Server
+from kakuri.errors import KakuriError, KakuriWarning
+from kakuri.trust.threats import ENCRYPTED_INFERENCE
+
+LOG_NS = (13, 14, 15, 16)
+HEADROOM = 4.0  # answers may exceed the calibrated ones by this factor before they overflow
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What calibration inputs did to the prepared model.
+
+    largest, typical: value name -> largest |value| and root mean square.
+    """
+
+    input_range: tuple[float, float]
+    largest: dict[str, float]
+    typical: dict[str, float]
+    output_bound: float
+
+
+@dataclass(frozen=True)
+class EncryptedPlan:
+    """Immutable; ``print`` it, compare ``to_dict()``, then ``build()``."""
+
+    name: str
+    net: ir.Model = field(repr=False)
+    network: Network = field(repr=False)
+    recipe: Recipe
+    calibration: Calibration = field(repr=False)
+    compiled: Compiled = field(repr=False)
+    deployment: Deployment = field(repr=False)
+
+    @cached_property
+    def dry_run(self) -> Profile:
+        """Operation counts per layer, from executing the program without arithmetic."""
+        backend = SimulatedBackend(self.recipe.chain, arithmetic=False)
+        program = self.compiled.program
+        inputs = [backend.fresh(np.zeros(1)) for _ in program.inputs]
+        return execute(program, backend, encode_plains(program, backend), inputs)[1]
+
+    @property
+    def counts(self) -> Counter[str]:
+        return self.dry_run.total()
+
+    def to_dict(self) -> dict[str, Any]:
+        chain, program = self.recipe.chain, self.compiled.program
+        sizes = cost.sizes(chain, self.compiled)
+        return {
+            "name": self.name,
+            "packing": self.recipe.packing,
+            "depth": chain.top_level - self.compiled.output_level,
+            "ring_dimension": 2 * chain.slots,
+            "slots": chain.slots,
+            "samples_per_query": self.deployment.capacity,
+            "log_qp_bits": round(self.deployment.parameters.log_qp, 2),
+            "security_bits": self.deployment.parameters.security_bits,
+            "moduli_bits": [round(math.log2(q), 2) for q in chain.moduli],
+            "special_moduli_bits": [round(math.log2(q), 2) for q in chain.special_moduli],
+            "key_switching_digits": chain.digits,
+            "rotation_keys": len(program.rotations),
+            "evaluation_key_bytes": sizes.evaluation_key_bytes,
+            "query_bytes": sizes.query_bytes,
+            "answer_bytes": sizes.answer_bytes,
+            "peak_ciphertexts": peak_registers(program),
+            "memory_bytes": sizes.memory_bytes,
+            "estimated_seconds": cost.seconds(chain, program),
+            "error_estimate": self.compiled.error,
+            "precision_bits": self.deployment.precision_bits,
+            "operations": dict(self.counts),
+            "who_sees_what": ENCRYPTED_INFERENCE.to_dict(),
+        }
+
+    def __str__(self) -> str:
+        d = self.to_dict()
+        mib = 1 << 20
+        rows = [
+            ("network", self.name),
+            ("packing", f"{d['packing']}, {d['samples_per_query']} sample(s) a query"),
+            ("levels", f"{d['depth']} of moduli {d['moduli_bits']} bits"),
+            ("ring", f"N = {d['ring_dimension']}, log2 QP = {d['log_qp_bits']}, {d['security_bits']}-bit security"),
+            ("key switching", f"{d['key_switching_digits']} digits, special moduli {d['special_moduli_bits']} bits"),
+            ("evaluation keys", f"{d['evaluation_key_bytes'] / mib:.0f} MiB ({d['rotation_keys']} rotations)"),
+            ("query, answer", f"{d['query_bytes'] / mib:.2f} MiB, {d['answer_bytes'] / mib:.2f} MiB"),
+            ("server memory", f"about {d['memory_bytes'] / mib:.0f} MiB ({d['peak_ciphertexts']} ciphertexts)"),
+            ("time", f"about {d['estimated_seconds']:.2g} s on one core"),
+            ("precision", f"{d['precision_bits']} bits after the point (error about {d['error_estimate']:.1e})"),
+            ("operations", ", ".join(f"{k} {v}" for k, v in sorted(d["operations"].items()))),
+        ]
+        return "\n".join(f"{name:16} {value}" for name, value in rows) + "\n" + str(ENCRYPTED_INFERENCE)
+
+    def build(self, threads: int | None = None) -> tuple[Client, Server]:
+        """Makes the keys. The client holds the secret; the server gets the evaluation keys."""
+        parameters, program = self.deployment.parameters, self.compiled.program
+        secret = _ckks_secret.SecretKey.generate(parameters)
+        keys = secret.evaluation_keys(program.rotations, program.relinearization_level)
+        deployment = replace(self.deployment, key_id=secrets.token_hex(16))
+        server = Server(deployment, self.net, self.recipe, keys, threads=threads, compiled=self.compiled)
+        return Client(deployment, secret), server
+
+    def check_ranges(self, samples: NDArray[np.floating[Any]]) -> list[str]:
+        """Values of ``samples`` (b, *input_shape) that exceed what calibration saw, by name; warns about each."""
+        seen = _calibrate(self.net, self.network, samples).largest
+        outside = [
+            f"{name}: |value| reaches {seen[name]:.4g}, calibration saw {limit:.4g}"
+            for name, limit in self.calibration.largest.items()
+            if seen.get(name, 0.0) > limit * 1.001
+        ]
+        for message in outside:
+            warnings.warn(f"outside the calibrated range: {message}", KakuriWarning, stacklevel=2)
+        return outside
+
+
+def plan(
+    net: ir.Model,
+    *,
+    packing: str = "auto",
+    calibration: NDArray[np.floating[Any]] | None = None,
+    precision_bits: int = 8,
+    log_n: int | None = None,
+    labels: tuple[str, ...] = (),
+    drop_unneeded: bool = True,
+) -> EncryptedPlan:
+    """Plan for answering encrypted queries to ``net``.
+
+    packing: "channel" (latency), "batch" (throughput), "auto" = channel. calibration: (b, *input_shape) real inputs
+    like those to come; without it values are assumed to stay below 8 and a warning says so. precision_bits: wanted
+    after the binary point of the answer. log_n: forces a ring. labels: names of the outputs. drop_unneeded: leave out
+    values no output needs.
+
+    Raises KK-E01..E13 for a network that cannot be encrypted (all problems at once), KK-E20 when no ring fits.
+    """
+    prepared = prepare(_checked(net))
+    network = lower(prepared)
+    chosen = "channel" if packing == "auto" else packing
+    seen = _calibrate(prepared, network, calibration)
+    wanted = _Wanted(chosen, precision_bits, LOG_NS if log_n is None else (log_n,), drop_unneeded)
+    recipe, compiled = _smallest_ring(prepared, network, seen, wanted)
+    precision = math.floor(-math.log2(2.0 * SAFETY * compiled.error))
+    deployment = Deployment(
+        name=str(prepared.graph.name or "network"),
+        parameters=recipe.chain.parameters(),
+        input=compiled.input,
+        output=compiled.output,
+        scale=recipe.chain.scale,
+        precision_bits=max(0, min(precision, 40)),
+        input_range=seen.input_range,
+        output_bound=HEADROOM * seen.output_bound,
+        labels=labels,
+    )
+    return EncryptedPlan(deployment.name, prepared, network, recipe, seen, compiled, deployment)
+
+
+def _checked(net: ir.Model) -> ir.Model:
+    report = model.check(net, "encrypted")
+    if not report.ok:
+        raise report.error()
+    return net
+
+
+def _calibrate(net: ir.Model, network: Network, samples: NDArray[np.floating[Any]] | None) -> Calibration:
+    if samples is None:
+        warnings.warn(
+            "no calibration inputs: values are assumed to stay below 8 in size; pass calibration=",
+            KakuriWarning,
+            stacklevel=3,
+        )
+        return Calibration((-math.inf, math.inf), {}, {}, 8.0)
+    inputs = np.asarray(samples, dtype=np.float32)
+    values = model.reference_values(net, inputs, network.value_names()[1:])
+    values[network.input_name] = inputs
+    largest = {name: float(np.abs(v).max()) for name, v in values.items()}
+    typical = {name: float(np.sqrt(np.square(v, dtype=np.float64).mean())) for name, v in values.items()}
+    return Calibration((float(inputs.min()), float(inputs.max())), largest, typical, largest[network.output_name])
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    packing: str
+    precision_bits: int
+    log_ns: tuple[int, ...]
+    drop_unneeded: bool
+
+
+def _smallest_ring(net: ir.Model, network: Network, seen: Calibration, wanted: _Wanted) -> tuple[Recipe, Compiled]:
+    """The first ring, and in it the most precise scales, that give the wanted precision at 128-bit security."""
+    integer_bits = max(1, math.ceil(math.log2(HEADROOM * seen.output_bound)))
+    tried: list[str] = []
+    for log_n in wanted.log_ns:
+        pack = packing_named(wanted.packing)
+        try:
+            pack.check(network, 1 << (log_n - 1))
+        except KakuriError as error:
+            if log_n == wanted.log_ns[-1]:
+                raise
+            tried.append(f"2^{log_n}: {error.problem.what}")
+            continue
+        chain = _most_precise_chain(probe(network, pack, 1 << (log_n - 1)), log_n, integer_bits)
+        if chain is None:
+            tried.append(f"2^{log_n}: does not fit at 128 bits")
+            continue
+        recipe = Recipe(wanted.packing, chain, wanted.drop_unneeded)
+        compiled = recipe.compile(net, seen.typical)
+        if 2.0 * SAFETY * compiled.error <= 2.0**-wanted.precision_bits:
+            return recipe, compiled
+        tried.append(f"2^{log_n}: error {compiled.error:.1e}")
+    raise KakuriError(
+        "KK-E20",
+        f"no ring gives {wanted.precision_bits} bits after the point at 128-bit security",
+        where=str(net.graph.name),
+        got="; ".join(tried),
+        limit="rings " + ", ".join(f"2^{log_n}" for log_n in wanted.log_ns),
+        hint="lower precision_bits, lower-degree activations, or fewer layers",
+    )
+
+
+def _most_precise_chain(found: Probe, log_n: int, integer_bits: int) -> Chain | None:
+    for precision in precisions():
+        chain = find_chain(level_bits(found.uses, found.depth, precision, integer_bits), log_n, precision)
+        if chain is not None:
+            return chain
+    return None

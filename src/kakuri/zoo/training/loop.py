@@ -1,0 +1,267 @@
+"""The training loop.
+
+Purpose: `train`: AdamW over a recipe's epochs, with averaging, distillation, a range penalty and resumable checkpoints.
+Guarantees: the result depends on module, source, recipe and seed only, and is the same after any interruption between
+epochs (same machine, torch version and thread count); the caller's random state is left alone.
+Does not guarantee: convergence. A loss that is not finite stops the run with KK-Z12.
+Source: S4, section 5.2; Hinton, Vinyals, Dean (2015) for the distillation loss.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kakuri.errors import KakuriError
+from kakuri.zoo.data.dataset import ImageDataset
+from kakuri.zoo.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from kakuri.zoo.training.evaluate import accuracy_percent, activation_modules
+from kakuri.zoo.training.recipes import Recipe
+from kakuri.zoo.training.sources import Batch, FreshAugmentation, Pool, Source
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One finished epoch. validation_percent is None when no validation part was given or it was not due."""
+
+    epoch: int
+    epochs: int
+    loss: float
+    train_percent: float
+    validation_percent: float | None
+    elapsed_seconds: float
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The module holds the final weights (averaged ones where the recipe averages); history: one report per epoch."""
+
+    recipe: Recipe
+    seed: int
+    history: tuple[EpochReport, ...]
+
+    @property
+    def last(self) -> EpochReport:
+        return self.history[-1]
+
+
+def train(
+    module: nn.Module,
+    source: ImageDataset | Pool,
+    recipe: Recipe,
+    *,
+    seed: int,
+    checkpoint: Path | None = None,
+    checkpoint_every: int = 1,
+    validation: ImageDataset | None = None,
+    validation_every: int = 1,
+    observe: Callable[[EpochReport], None] | None = None,
+) -> TrainingResult:
+    """Train ``module`` in place.
+
+    source: a dataset, whose training part is augmented afresh every epoch, or a pool from `make_pool`.
+    validation: its test part is measured, never learnt from; give ``dataset.hold_out(n)``.
+    checkpoint: a file to go on from and to write every ``checkpoint_every`` epochs and at the end.
+    observe: called after every epoch.
+    Raises KK-Z12 when the loss is not finite, KK-Z13 when the recipe distils and the source has no teacher's answers,
+    KK-Z20 to KK-Z22 for the checkpoint file.
+    """
+    batches: Source = source if isinstance(source, Pool) else FreshAugmentation.of(source, recipe.augmentation)
+    if recipe.distillation and not (isinstance(source, Pool) and source.logits is not None):
+        hint = "make_pool(dataset, augmentation, teachers=[...])"
+        raise KakuriError("KK-Z13", "the recipe distils but the source has no teacher", where=recipe.name, hint=hint)
+    state = _State(module, recipe, math.ceil(batches.size / recipe.batch_size))
+    identity = {"recipe": recipe.to_dict(), "seed": seed, "source": _digest(batches), "start": _module_digest(module)}
+    history: list[EpochReport] = []
+    if checkpoint is not None and checkpoint.exists():
+        saved = load_checkpoint(checkpoint, identity)
+        state.restore(saved.tensors, checkpoint)
+        history = [EpochReport(**record) for record in saved.history]
+    started = time.perf_counter() - (history[-1].elapsed_seconds if history else 0.0)
+    for epoch in range(len(history) + 1, recipe.epochs + 1):
+        loss, train_percent = _run_epoch(state, batches, seed, epoch)
+        due = validation is not None and (epoch % validation_every == 0 or epoch == recipe.epochs)
+        measured = state.validation_percent(validation) if due and validation is not None else None
+        elapsed_seconds = time.perf_counter() - started
+        history.append(EpochReport(epoch, recipe.epochs, loss, train_percent, measured, elapsed_seconds))
+        if checkpoint is not None and (epoch % checkpoint_every == 0 or epoch == recipe.epochs):
+            save_checkpoint(checkpoint, Checkpoint(identity, [asdict(report) for report in history], state.tensors()))
+        if observe is not None:
+            observe(history[-1])
+    state.finish()
+    return TrainingResult(recipe, seed, tuple(history))
+
+
+class _State:
+    """Module, optimiser and averaged weights of one run."""
+
+    def __init__(self, module: nn.Module, recipe: Recipe, steps_per_epoch: int) -> None:
+        self.module = module
+        self.recipe = recipe
+        self.steps_per_epoch = steps_per_epoch
+        self.step = 0
+        self.optimizer = torch.optim.AdamW(
+            module.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        )
+        self.averaged = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    def learning_rate(self) -> float:
+        recipe, done = self.recipe, self.step / self.steps_per_epoch
+        if done < recipe.warmup_epochs:
+            return recipe.learning_rate * (self.step + 1) / (recipe.warmup_epochs * self.steps_per_epoch)
+        if recipe.schedule == "constant":
+            return recipe.learning_rate
+        share = (done - recipe.warmup_epochs) / max(recipe.epochs - recipe.warmup_epochs, 1e-9)
+        return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+    def update(self, loss: Tensor) -> None:
+        """One step of the optimiser, then of the average, whose memory grows from nothing to the recipe's."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.recipe.gradient_clip:
+            nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.gradient_clip)
+        self.optimizer.step()
+        self.step += 1
+        if self.recipe.ema_decay:
+            decay = min(self.recipe.ema_decay, self.step / (self.step + 10))
+            for name, value in self.module.state_dict().items():
+                if value.is_floating_point():
+                    self.averaged[name].lerp_(value, 1 - decay)
+                else:
+                    self.averaged[name].copy_(value)
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """The module with the weights that would be its result now."""
+        if not self.recipe.ema_decay:
+            yield
+            return
+        kept = {name: value.clone() for name, value in self.module.state_dict().items()}
+        self.module.load_state_dict(self.averaged)
+        try:
+            yield
+        finally:
+            self.module.load_state_dict(kept)
+
+    def validation_percent(self, validation: ImageDataset) -> float:
+        with self.averaged_weights():
+            return accuracy_percent(self.module, validation.test_images, validation.test_labels)
+
+    def finish(self) -> None:
+        if self.recipe.ema_decay:
+            self.module.load_state_dict(self.averaged)
+        self.module.eval()
+
+    def tensors(self) -> dict[str, Tensor]:
+        named = {f"module.{name}": value for name, value in self.module.state_dict().items()}
+        named |= {f"averaged.{name}": value for name, value in self.averaged.items()}
+        for name, parameter in self.module.named_parameters():
+            named |= {f"optimizer.{name}.{key}": value for key, value in self.optimizer.state[parameter].items()}
+        return named | {"step": torch.tensor(self.step)}
+
+    def restore(self, tensors: dict[str, Tensor], path: Path) -> None:
+        """The inverse of `tensors`. Raises KK-Z21 when names or shapes do not fit the module."""
+        try:
+            self.step = int(tensors["step"])
+            self.averaged = {name: tensors[f"averaged.{name}"].clone() for name in self.averaged}
+            self.module.load_state_dict({name: tensors[f"module.{name}"] for name in self.module.state_dict()})
+            for name, parameter in self.module.named_parameters():
+                keys = ("step", "exp_avg", "exp_avg_sq")
+                self.optimizer.state[parameter] = {key: tensors[f"optimizer.{name}.{key}"].clone() for key in keys}
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise KakuriError("KK-Z21", "the checkpoint does not fit this network", where=path, got=error) from error
+
+
+def _run_epoch(state: _State, batches: Source, seed: int, epoch: int) -> tuple[float, float]:
+    """(mean loss, train accuracy in percent); all randomness comes from (seed, epoch)."""
+    state.module.train()
+    generator = torch.Generator().manual_seed(_epoch_seed(seed, epoch, "data"))
+    total, correct = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.int64)
+    with torch.random.fork_rng(devices=[]), _excess_recorder(state) as excess:
+        torch.manual_seed(_epoch_seed(seed, epoch, "module"))
+        for batch in batches.epoch(generator, state.recipe.batch_size):
+            excess.clear()
+            logits = state.module(batch.images)
+            loss = _loss(logits, batch, state.recipe)
+            if excess:
+                loss = loss + state.recipe.range_penalty * torch.stack(excess).sum()
+            state.update(loss)
+            total += loss.detach().double() * len(batch.labels)
+            correct += (logits.detach().argmax(1) == batch.labels).sum()
+    mean = float(total) / batches.size
+    if not math.isfinite(mean):
+        hint = "lower learning_rate or set gradient_clip"
+        raise KakuriError("KK-Z12", "the loss is not finite", where=f"epoch {epoch}", got=mean, hint=hint)
+    return mean, 100 * int(correct) / batches.size
+
+
+def _loss(logits: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
+    """(1 - a) CE(label) + a T^2 KL(teacher_T || student_T)."""
+    a, T = recipe.distillation, recipe.temperature
+    loss = logits.new_zeros(())
+    if a < 1:
+        loss = (1 - a) * functional.cross_entropy(logits, batch.labels, label_smoothing=recipe.label_smoothing)
+    if a > 0 and batch.teacher is not None:
+        student, teacher = functional.log_softmax(logits / T, 1), functional.log_softmax(batch.teacher / T, 1)
+        loss = loss + a * T * T * functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
+    return loss
+
+
+@contextmanager
+def _excess_recorder(state: _State) -> Iterator[list[Tensor]]:
+    """Collects, per activation and batch, the mean square by which inputs leave the activation's range."""
+    found: list[Tensor] = []
+    handles = []
+    if state.recipe.range_penalty:
+        for part in activation_modules(state.module).values():
+            radius = getattr(part, "radius", None) or state.recipe.range_limit
+            if radius is not None:
+                handles.append(part.register_forward_pre_hook(_excess_hook(found, float(radius))))
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _excess_hook(found: list[Tensor], radius: float) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+    def hook(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+        found.append((inputs[0].abs() - radius).relu().square().mean())
+
+    return hook
+
+
+def _epoch_seed(seed: int, epoch: int, purpose: str) -> int:
+    """63 bits that differ for every (seed, epoch, purpose)."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}/{purpose}".encode()).digest()[:8], "big") >> 1
+
+
+def _digest(batches: Source) -> str:
+    """A short SHA-256 of a source's images and labels, so that a checkpoint knows its data."""
+    digest = hashlib.sha256()
+    if isinstance(batches, Pool | FreshAugmentation):
+        for tensor in (batches.images, batches.labels):
+            digest.update(str(tuple(tensor.shape)).encode())
+            digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def _module_digest(module: nn.Module) -> str:
+    """Names, shapes and initial values: a resumed run must start from the same module."""
+    digest = hashlib.sha256(repr(module).encode())
+    for name, value in module.state_dict().items():
+        digest.update(f"{name} {tuple(value.shape)}".encode())
+        digest.update(value.detach().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,115 @@
+"""Training recipes: every setting of a run, in one frozen record.
+
+Purpose: the document's recipes and ours, by name.
+Guarantees: a recipe is data; `train` reads nothing else. Does not guarantee: that a recipe suits another network.
+Source: S4, table 5.4 and section 5.2 (AdamW with PyTorch's defaults: learning rate 0.001, weight decay 0.01).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, Literal
+
+from kakuri.errors import KakuriError, Problem
+from kakuri.zoo.training.augment import Augmentation
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train. Raises KK-Z10 for settings out of range, every problem at once.
+
+    schedule: "constant", or "cosine" from learning_rate to 0 over the run, after a linear rise of warmup_epochs.
+    ema_decay: per step; the averaged weights are the result (0: no averaging).
+    distillation: weight of the teacher's answer in the loss, at the given temperature; the true label has the rest.
+    range_penalty: weight of the mean square by which inputs of an activation exceed its range.
+    range_limit: that range for activations that have none of their own.
+    gradient_clip: largest gradient norm (0: no limit).
+    """
+
+    name: str
+    epochs: int
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_epochs: float = 0.0
+    label_smoothing: float = 0.0
+    ema_decay: float = 0.0
+    distillation: float = 0.0
+    temperature: float = 1.0
+    range_penalty: float = 0.0
+    range_limit: float | None = None
+    gradient_clip: float = 0.0
+
+    def __post_init__(self) -> None:
+        rules: tuple[tuple[str, object, bool, str], ...] = (
+            ("epochs", self.epochs, 1 <= self.epochs <= 100_000, "1 to 100000"),
+            ("batch_size", self.batch_size, 2 <= self.batch_size <= 65_536, "2 to 65536"),
+            ("learning_rate", self.learning_rate, 0 < self.learning_rate <= 10, "above 0, at most 10"),
+            ("weight_decay", self.weight_decay, 0 <= self.weight_decay <= 1, "0 to 1"),
+            ("warmup_epochs", self.warmup_epochs, 0 <= self.warmup_epochs <= self.epochs, "0 to epochs"),
+            ("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "0 to below 1"),
+            ("ema_decay", self.ema_decay, 0 <= self.ema_decay < 1, "0 to below 1"),
+            ("distillation", self.distillation, 0 <= self.distillation <= 1, "0 to 1"),
+            ("temperature", self.temperature, 0 < self.temperature <= 100, "above 0, at most 100"),
+            ("range_penalty", self.range_penalty, 0 <= self.range_penalty < float("inf"), "0 or more"),
+            ("gradient_clip", self.gradient_clip, 0 <= self.gradient_clip < float("inf"), "0 or more"),
+            ("schedule", self.schedule, self.schedule in ("constant", "cosine"), "constant or cosine"),
+        )
+        problems = [
+            Problem("KK-Z10", "training setting out of range", f"{self.name}.{where}", repr(got), limit)
+            for where, got, holds, limit in rules
+            if not holds
+        ]
+        if problems:
+            raise KakuriError.collect(problems)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        plain = asdict(self)
+        plain["augmentation"]["scale"] = list(self.augmentation.scale)
+        return plain
+
+    def changes(self) -> dict[str, Any]:
+        """The settings that differ from the class's defaults, for printing."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+
+
+_MNIST_DOCUMENT = Augmentation(rotation_degrees=15.0, scale=(0.8, 1.2))
+_MNIST_WIDE = Augmentation(rotation_degrees=15.0, scale=(0.85, 1.15), translation_pixels=1.5, elastic_pixels=0.7)
+_CIFAR = Augmentation(crop_margin_pixels=4, flip=True)
+
+#: document-*: table 5.4. fast-mnist: a few minutes on one core. teacher-mnist: for `networks.mnist_teacher`.
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        recipe.name: recipe
+        for recipe in (
+            Recipe("document-mnist", epochs=200, augmentation=_MNIST_DOCUMENT),
+            Recipe("document-cifar10", epochs=200, augmentation=_CIFAR),
+            Recipe(
+                "fast-mnist",
+                epochs=15,
+                augmentation=_MNIST_WIDE,
+                learning_rate=6e-3,
+                schedule="cosine",
+                warmup_epochs=1.0,
+                ema_decay=0.995,
+                range_penalty=0.01,
+                range_limit=5.0,
+                gradient_clip=1.0,
+            ),
+            Recipe(
+                "teacher-mnist",
+                epochs=20,
+                augmentation=_MNIST_WIDE,
+                learning_rate=3e-3,
+                schedule="cosine",
+                warmup_epochs=1.0,
+                ema_decay=0.998,
+            ),
+        )
+    }
+)
