@@ -8,22 +8,19 @@ Does not guarantee: the reconstruction that a generative model with outside pict
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from kakuri.attacks import planted
 from kakuri.attacks.attack import Attack, Detail, Float64
 from kakuri.attacks.budget import Spending
+from kakuri.attacks.direct import candidates
 from kakuri.attacks.learning import BestFit, best_fit, tables
 from kakuri.attacks.ridge import Fit
 from kakuri.attacks.statistics import Correlation
 from kakuri.attacks.target import Question, Target
 
 MAX_PIXELS = 4096
-HEAD_BYTES = 64
-_ENCODINGS = ("u1", "<f4", "<f8", "<u2", ">f4")
 
 
 class PixelsFromBytes(Attack):
@@ -60,34 +57,12 @@ class PixelsFromBytes(Attack):
 
 def _copied(question: Question) -> BestFit | None:
     """The encoding and offset whose values, times one number plus another, come closest to the known pixels."""
-    known, asked = question.known[:, 0], question.asked[:, 0]
-    pixels = question.known_answers.shape[1]
     best: BestFit | None = None
-    for view, samples in question.views.items():
-        joined = [b"".join(sample) for sample in samples]
-        for encoding in _ENCODINGS:
-            for offset in range(HEAD_BYTES + 1):
-                values = _values([joined[index] for index in known], encoding, offset, pixels)
-                if values is None:
-                    continue
-                factor, shift, found = _line(values, question.known_answers)
-                if best is None or found < best.error:
-                    guessed = _values([joined[index] for index in asked], encoding, offset, pixels)
-                    if guessed is not None:
-                        name = f"{view} copied as {encoding} from byte {offset}"
-                        best = BestFit(factor * guessed + shift, found, name, 1)
+    for name, known, asked in candidates(question, question.known_answers.shape[1]):
+        factor, shift, error = _line(known, question.known_answers)
+        if best is None or error < best.error:
+            best = BestFit(factor * asked + shift, error, name, 1)
     return best
-
-
-def _values(samples: Sequence[bytes], encoding: str, offset: int, count: int) -> Float64 | None:
-    """(samples, count) values, or None when a message is too short or holds anything that no pixel is."""
-    needed = offset + count * np.dtype(encoding).itemsize
-    if min(len(sample) for sample in samples) < needed:
-        return None
-    values = np.stack([np.frombuffer(sample, encoding, count, offset) for sample in samples])
-    with np.errstate(invalid="ignore"):
-        usable = bool(np.all(np.abs(values) < 1e6))
-    return values.astype(np.float64) if usable else None
 
 
 def _line(values: Float64, pixels: Float64) -> tuple[float, float, float]:

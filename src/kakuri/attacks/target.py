@@ -45,7 +45,8 @@ class Target:
     numbers: name -> (n, k) float64 side channels, for example seconds.
     shared: name -> bytes that the adversary holds once for all samples, for example evaluation keys.
     public: what everybody knows, as text.
-    plain: view -> what would have crossed without the protection, where the maker of the target knows it.
+    plain: view -> what would have crossed without the protection, where the maker of the target knows it. All of it is
+        the unprotected reference of every view, since an unprotected server sees all of it.
     """
 
     name: str
@@ -99,7 +100,6 @@ class Target:
             self,
             views={name: value for name, value in self.views.items() if name == channel},
             numbers={name: value for name, value in self.numbers.items() if name == channel},
-            plain={name: value for name, value in self.plain.items() if name == channel},
         )
 
     def unprotected(self) -> Target | None:

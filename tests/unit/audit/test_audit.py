@@ -199,17 +199,24 @@ def test_the_recorder_keeps_exactly_what_the_server_received() -> None:
     images, labels = planted.glyphs(50, np.random.default_rng(3))
     server = Mailbox()
     scores = np.eye(10)[labels]
-    subject = encrypted(GcmClient(), server, images, labels, scores=scores, evaluation_keys=b"k" * 9, repeats=25)
-    target = subject.target
-    assert [parts[0] for parts in target.views["query"]] == server.received
-    assert target.samples == 75
-    assert target.channels == ("query", "answer", "seconds")
-    assert np.array_equal(target.truth["group"], [*range(50), *range(25)])
-    assert np.array_equal(target.truth["image"][50:], images[:25])
-    assert target.shared == {"evaluation keys": b"k" * 9}
-    assert (target.numbers["seconds"] >= 0).all()
-    assert np.array_equal(np.frombuffer(target.plain["query"][7][0], "<f4"), images[7].ravel().astype("<f4"))
-    found = audit.run(subject, ["label_from_bytes", "pixels_from_bytes"])
+    sent, given = encrypted(
+        GcmClient(), server, images, labels, scores=scores, evaluation_keys=b"k" * 9, repeats=25, answers=45
+    )
+    order = [*range(50), *range(25)]
+    assert sent.target.channels == ("query",)
+    assert sent.target.samples == 75
+    assert sent.target.shared == {"evaluation keys": b"k" * 9}
+    assert np.array_equal(sent.target.truth["group"], order)
+    assert np.array_equal(sent.target.truth["image"][50:], images[:25])
+    answered = [*range(30), *range(50, 65)]
+    assert server.received == [sent.target.views["query"][at][0] for at in answered]
+    assert given.target.channels == ("answer", "seconds")
+    assert [parts[0] for parts in given.target.views["answer"]] == [data[:400] for data in server.received]
+    assert np.array_equal(given.target.truth["group"], [order[at] for at in answered])
+    assert (given.target.numbers["seconds"] >= 0).all()
+    assert np.array_equal(np.frombuffer(given.target.plain["query"][31][0], "<f4"), images[1].ravel().astype("<f4"))
+    found = audit.run([sent, given], ["label_from_bytes", "pixels_from_bytes"])
     assert not [result for result in found.leaks if result.view != "seconds"]
-    answer = next(result for result in found.results if result.view == "answer" and result.attack == "label_from_bytes")
-    assert answer.unprotected.value > 0.9  # the plain scores give the label away
+    assert all(result.unprotected.value > 0.9 for result in found.results)  # plain pixels and scores give all away
+    everything = encrypted(GcmClient(), server, images, labels, repeats=5)[1]
+    assert everything.target.samples == 55

@@ -1,0 +1,52 @@
+"""Exit codes, by kind of error.
+
+| code | kind | error codes |
+| --- | --- | --- |
+| 0 | done | |
+| 1 | a defect of Kakuri itself | anything that is no ``KakuriError`` |
+| 2 | wrong use of the command | KK-C, names of attacks, networks, packings |
+| 3 | the model cannot be used, or not like this | KK-M, KK-E, KK-N |
+| 4 | a file, package or message is missing, damaged or of another kind | KK-F |
+| 5 | a key is wrong, unreadable, or where it must not be | KK-K, and a message of another deployment |
+| 6 | something is not installed | a missing extra or peer |
+| 7 | data is missing, damaged or of the wrong shape | KK-D, KK-Z |
+| 8 | an audit found a leak or proved nothing | KK-A, and ``kakuri audit`` itself |
+"""
+
+from __future__ import annotations
+
+OK, INTERNAL, USAGE, MODEL, FILE, KEY, ENVIRONMENT, DATA, AUDIT = range(9)
+INTERRUPTED = 130
+
+_BY_CODE = {
+    "KK-A06": USAGE,
+    "KK-A07": USAGE,
+    "KK-C21": ENVIRONMENT,
+    "KK-E10": USAGE,
+    "KK-E40": DATA,
+    "KK-E41": DATA,
+    "KK-F42": KEY,
+    "KK-M12": ENVIRONMENT,
+    "KK-M18": USAGE,
+    "KK-N10": KEY,
+    "KK-N13": USAGE,
+    "KK-N16": USAGE,
+    "KK-Z01": ENVIRONMENT,
+    "KK-Z30": USAGE,
+}
+_BY_LETTER = {
+    "A": AUDIT,
+    "C": USAGE,
+    "D": DATA,
+    "E": MODEL,
+    "F": FILE,
+    "K": KEY,
+    "M": MODEL,
+    "N": MODEL,
+    "Z": DATA,
+}
+
+
+def exit_code(code: str) -> int:
+    """The exit code for an error code such as ``KK-F21``."""
+    return _BY_CODE.get(code, _BY_LETTER.get(code[3:4], INTERNAL))

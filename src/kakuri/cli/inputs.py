@@ -1,0 +1,118 @@
+"""Reading what people have: pictures, arrays, MNIST files, folders of pictures.
+
+Purpose: files -> float32 arrays of one sample's shape, for encryption and calibration.
+Guarantees: sizes are checked before memory is taken; nothing is unpickled; a file that is not what its first bytes say
+is refused with KK-D30, one that is too large with KK-F13 or KK-D31.
+Does not guarantee: the network's own preprocessing. Pixels of pictures and IDX files are divided by 255, as the
+networks of ``kakuri.zoo`` expect; values in ``.npy`` files are taken as they are.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from kakuri.errors import KakuriError
+from kakuri.files import read_bounded
+from kakuri.zoo.data.idx import parse_idx
+from kakuri.zoo.preprocessing import PREPROCESSING
+
+Float32 = NDArray[np.float32]
+MAX_FILE_BYTES = 1 << 30
+MAX_PIXELS = 1 << 26
+PICTURES = ("PNG", "JPEG", "BMP", "WEBP")
+_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".npy"})
+
+
+def read_samples(paths: Sequence[Path], shape: tuple[int, ...]) -> Float32:
+    """All samples of ``paths`` (n, *shape). Folders give their pictures and arrays in the order of their names."""
+    parts = [_read(path, shape) for given in paths for path in _files(given)]
+    if not parts:
+        raise KakuriError("KK-D30", "no inputs found", where=", ".join(map(str, paths)), limit="pictures, .npy or IDX")
+    return np.concatenate(parts)
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(item for item in path.iterdir() if item.suffix.lower() in _SUFFIXES)
+    return [path]
+
+
+def _read(path: Path, shape: tuple[int, ...]) -> Float32:
+    content = read_bounded(path, limit_bytes=MAX_FILE_BYTES)
+    if content[:6] == b"\x93NUMPY":
+        values = read_npy(content, path)
+    elif content[:2] in {b"\0\0", b"\x1f\x8b"}:
+        values = PREPROCESSING.apply(parse_idx(content, where=str(path), limit_bytes=MAX_FILE_BYTES))
+    else:
+        values = PREPROCESSING.apply(_picture(content, path, shape))
+    return _as_samples(values, shape, path)
+
+
+def _as_samples(values: Float32, shape: tuple[int, ...], path: Path) -> Float32:
+    """(n, *shape): accepts one sample, many, and either without its channel axis of 1."""
+    wanted = math.prod(shape)
+    without = tuple(d for d in shape if d != 1)
+    for single in (shape, shape[1:] if shape[:1] == (1,) else shape, without):
+        if values.shape == single:
+            return values.reshape(1, *shape)
+        if values.ndim == len(single) + 1 and values.shape[1:] == single and len(values):
+            return values.reshape(-1, *shape)
+    raise KakuriError(
+        "KK-E40",
+        "the input has the wrong shape",
+        where=path,
+        got=values.shape,
+        limit=f"{shape} ({wanted} values), or many of them",
+        hint="scale or crop it first; pictures are not resized silently",
+    )
+
+
+def read_npy(content: bytes, path: Path) -> Float32:
+    """A ``.npy`` file's real numbers. Its header is checked against the file's length before memory is taken."""
+    stream = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(stream)
+        start = stream.tell()
+        usable = dtype.kind in "fiub" and dtype.itemsize <= 8 and all(d >= 0 for d in shape)
+        if not usable or math.prod(shape) * dtype.itemsize != len(content) - start:
+            raise ValueError("not an array of plain numbers that fills the file")
+        values = np.frombuffer(content, dtype, offset=start)
+    except (ValueError, TypeError, SyntaxError, OverflowError, RecursionError, MemoryError, struct.error) as error:
+        raise KakuriError("KK-D30", "not a usable .npy file", where=path, got=str(error)[:120]) from None
+    with np.errstate(over="ignore"):
+        return values.reshape(shape, order="F" if fortran else "C").astype(np.float32)
+
+
+def _picture(content: bytes, path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """(channels, height, width) uint8, with as many channels as ``shape`` has."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture = Image.open(io.BytesIO(content), formats=PICTURES)
+            if picture.width * picture.height > MAX_PIXELS:
+                raise KakuriError(
+                    "KK-D31", "the picture is too large", where=path, got=picture.size, limit=f"{MAX_PIXELS} pixels"
+                )
+            channels = shape[0] if len(shape) == 3 else 1
+            pixels = np.asarray(picture.convert("RGB" if channels == 3 else "L"))
+    except (OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError, struct.error) as error:
+        text = f"{type(error).__name__}: {error}".replace(repr(content[:0]), "")
+        raise KakuriError(
+            "KK-D30",
+            "not a picture, .npy or IDX file that can be read",
+            where=path,
+            got=text[:120],
+            limit=", ".join(PICTURES),
+        ) from None
+    return np.moveaxis(pixels, -1, 0).copy() if pixels.ndim == 3 else pixels[None].copy()

@@ -1,0 +1,111 @@
+"""Words that several commands share: rooms, models, calibration, passphrases."""
+
+from __future__ import annotations
+
+import os
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from kakuri import model, zoo
+from kakuri.cli.inputs import read_samples
+from kakuri.errors import KakuriError
+from kakuri.trust.secret_file import read_header
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+ROOMS = ("encrypted",)
+PASSPHRASE_VARIABLE = "KAKURI_PASSPHRASE"
+
+RoomArgument = Annotated[str, typer.Argument(metavar="ROOM", help="The protection: encrypted.", show_default=False)]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="An .onnx file, or the name of a shipped network.", show_default=False),
+]
+CalibrationOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--calibration",
+        help="Inputs like those to come: pictures, .npy, IDX or a folder. Shipped digits for shipped networks.",
+        show_default=False,
+    ),
+]
+PackingOption = Annotated[str, typer.Option("--packing", help="channel (latency), batch (throughput) or auto.")]
+PrecisionOption = Annotated[
+    int, typer.Option("--precision-bits", min=1, max=40, help="Wanted bits of the answer after the point.")
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", min=1, max=1024, help="Cores to use.", show_default="all")
+]
+
+
+def check_room(room: str) -> None:
+    """Raises KK-C02 for a room that does not exist."""
+    if room not in ROOMS:
+        close = get_close_matches(room, ROOMS, 1)
+        hint = f"did you mean {close[0]}?" if close else "the room comes before the model: kakuri plan encrypted MODEL"
+        raise KakuriError("KK-C02", "no such room", got=repr(room), limit=", ".join(ROOMS), hint=hint)
+
+
+def load_model(source: str) -> ir.Model:
+    """A file, or else a shipped network of that name. Raises KK-F12 and KK-M.."""
+    if Path(source).exists():
+        return model.load(Path(source))
+    shipped = zoo.weights.names()
+    if source in shipped:
+        return model.load(zoo.weights.path(source))
+    close = get_close_matches(source, shipped, 1)
+    hint = f"did you mean {close[0]}?" if close else f"an .onnx file, or a shipped network: {', '.join(shipped)}"
+    raise KakuriError("KK-F12", "no such model", where=source, hint=hint)
+
+
+def input_shape(net: ir.Model) -> tuple[int, ...]:
+    """Shape of one sample, without the batch axis."""
+    shape = net.graph.inputs[0].shape
+    return tuple(int(d) for d in shape.numpy()[1:]) if shape is not None else ()
+
+
+def calibration(net: ir.Model, source: str, given: list[Path] | None) -> NDArray[np.float32] | None:
+    """The samples given; for a shipped network the shipped digits; otherwise none, and ``plan`` warns."""
+    if given:
+        return read_samples(given, input_shape(net))
+    if not Path(source).exists() and source in zoo.weights.names():
+        return zoo.samples.mnist_sample().images
+    return None
+
+
+def passphrase_for(path: Path) -> str | None:
+    """None for an unprotected key file; else from the environment, or asked for on a terminal. Raises KK-K2x."""
+    if not read_header(path).protected:
+        return None
+    given = os.environ.get(PASSPHRASE_VARIABLE)
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        raise KakuriError(
+            "KK-K24",
+            "the key file is protected by a passphrase",
+            where=path,
+            hint=f"run it on a terminal, or set {PASSPHRASE_VARIABLE}",
+        )
+    return str(typer.prompt(f"Passphrase of {path}", hide_input=True, err=True))
+
+
+def new_passphrase(wanted: bool) -> str | None:
+    """None unless wanted; then from the environment, or asked for twice."""
+    if not wanted:
+        return None
+    given = os.environ.get(PASSPHRASE_VARIABLE)
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        raise KakuriError(
+            "KK-K24", "a passphrase is needed", hint=f"run it on a terminal, or set {PASSPHRASE_VARIABLE}"
+        )
+    return str(typer.prompt("New passphrase", hide_input=True, confirmation_prompt=True, err=True))
