@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import struct
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,11 @@ Float32 = NDArray[np.float32]
 MAX_FILE_BYTES = 1 << 30
 MAX_PIXELS = 1 << 26
 PICTURES = ("PNG", "JPEG", "BMP", "WEBP")
+_MAX_HEADER_BYTES, _MAX_AXES = 4096, 8
+_NPY_HEADER = re.compile(
+    rb"\{'descr': '(?P<dtype>[<>|](?:f[248]|[iu][1248]|b1))', 'fortran_order': (?P<fortran>True|False), "
+    rb"'shape': \((?P<shape>(?:[0-9]{1,12}, ?)*(?:[0-9]{1,12})?)\), ?\} *\n"
+)
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".npy"})
 
 
@@ -77,21 +84,30 @@ def _as_samples(values: Float32, shape: tuple[int, ...], path: Path) -> Float32:
 
 
 def read_npy(content: bytes, path: Path) -> Float32:
-    """A ``.npy`` file's real numbers. Its header is checked against the file's length before memory is taken."""
-    stream = io.BytesIO(content)
-    try:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(stream)
-        start = stream.tell()
-        usable = dtype.kind in "fiub" and dtype.itemsize <= 8 and all(d >= 0 for d in shape)
-        if not usable or math.prod(shape) * dtype.itemsize != len(content) - start:
-            raise ValueError("not an array of plain numbers that fills the file")
-        values = np.frombuffer(content, dtype, offset=start)
-    except (ValueError, TypeError, SyntaxError, OverflowError, RecursionError, MemoryError, struct.error) as error:
-        raise KakuriError("KK-D30", "not a usable .npy file", where=path, got=str(error)[:120]) from None
+    """A ``.npy`` file's real numbers, as numpy writes them (NEP 1, versions 1 and 2; the header is never evaluated)."""
+    large = content[6:7] == b"\2"
+    start = 12 if large else 10
+    length = int.from_bytes(content[8:start], "little")
+    header = _NPY_HEADER.fullmatch(content[start : start + length])
+    if (
+        content[:6] != b"\x93NUMPY"
+        or content[6:8] not in {b"\1\0", b"\2\0"}
+        or length > _MAX_HEADER_BYTES
+        or not header
+    ):
+        raise _unusable(path, "the header is not that of an array of real numbers")
+    shape = tuple(int(d) for d in header["shape"].split(b",") if d.strip())
+    data = content[start + length :]
+    dtype = np.dtype(header["dtype"].decode())
+    if len(shape) > _MAX_AXES or math.prod(shape) * dtype.itemsize != len(data):
+        raise _unusable(path, f"{len(data)} bytes do not fill the shape {shape}")
+    order: Literal["F", "C"] = "F" if header["fortran"] == b"True" else "C"
     with np.errstate(over="ignore"):
-        return values.reshape(shape, order="F" if fortran else "C").astype(np.float32)
+        return np.frombuffer(data, dtype).reshape(shape, order=order).astype(np.float32)
+
+
+def _unusable(path: Path, what: str) -> KakuriError:
+    return KakuriError("KK-D30", "not a usable .npy file", where=path, got=what, hint="save it with numpy.save")
 
 
 def _picture(content: bytes, path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -107,7 +123,7 @@ def _picture(content: bytes, path: Path, shape: tuple[int, ...]) -> NDArray[np.u
             channels = shape[0] if len(shape) == 3 else 1
             pixels = np.asarray(picture.convert("RGB" if channels == 3 else "L"))
     except (OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError, struct.error) as error:
-        text = f"{type(error).__name__}: {error}".replace(repr(content[:0]), "")
+        text = f"{type(error).__name__}: {error}"
         raise KakuriError(
             "KK-D30",
             "not a picture, .npy or IDX file that can be read",

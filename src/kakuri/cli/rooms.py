@@ -75,9 +75,10 @@ def calibration(net: ir.Model, source: str, given: list[Path] | None) -> NDArray
     """The samples given; for a shipped network the shipped digits; otherwise none, and ``plan`` warns."""
     if given:
         return read_samples(given, input_shape(net))
-    if not Path(source).exists() and source in zoo.weights.names():
-        return zoo.samples.mnist_sample().images
-    return None
+    if Path(source).exists() or source not in zoo.weights.names():
+        return None
+    images: NDArray[np.float32] = zoo.samples.mnist_sample().images
+    return images
 
 
 def passphrase_for(path: Path) -> str | None:
