@@ -133,7 +133,7 @@ ENCRYPTED_INFERENCE = ThreatStatement(
         Exposure("scores and label", _CLIENT, "the rounded scores", True),
         Exposure("scores and label", _SERVER, "a ciphertext", False),
         Exposure("scores and label", _NETWORK, "a ciphertext", False),
-        Exposure("network weights", _CLIENT, "can be extracted through answers", False),
+        Exposure("network weights", _CLIENT, "nothing directly, but answers allow extraction", False),
         Exposure("network weights", _SERVER, "the weights", True),
         Exposure("network weights", _NETWORK, "nothing", False),
         Exposure("secret key", _CLIENT, "the key", True),

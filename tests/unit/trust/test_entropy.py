@@ -13,7 +13,6 @@ from mypy import api as mypy
 from kakuri.errors import KakuriError
 from kakuri.trust import RandomnessKindError, SeededRandomness, SystemEntropy, require_system_entropy
 
-
 GOLDEN = [11964976814405122775, 4776305860361396846, 2935420135675929049]
 
 
