@@ -34,7 +34,7 @@ from kakuri.encrypted.packings.registry import packing as packing_named
 from kakuri.encrypted.prepare import prepare
 from kakuri.encrypted.schedule import peak_registers
 from kakuri.encrypted.server import Recipe, Server
-from kakuri.errors import KakuriError, KakuriWarning
+from kakuri.errors import KakuriError, KakuriWarning, Problem
 from kakuri.trust.threats import ENCRYPTED_INFERENCE
 
 LOG_NS = (13, 14, 15, 16)
@@ -192,9 +192,10 @@ def plan(
 
 
 def _checked(net: ir.Model) -> ir.Model:
-    report = model.check(net, "encrypted")
-    if not report.ok:
-        raise report.error()
+    """Refuses every problem at once, replaceable ones too: which replacement is right is the owner's choice."""
+    found = model.check(net, "encrypted").problems
+    if found:
+        raise KakuriError.collect([Problem(p.code, f"{p.op} {p.what}", where=p.node, hint=p.hint) for p in found])
     return net
 
 
