@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Hashable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class Seal:
             for o, target in enumerate(s["targets"]):
                 total = None
                 for i, source in enumerate(s["sources"]):
-                    plain = self.plain((index, o, i), lambda w=weights[o, i]: mask * w, s["scale"], s["level"])
+                    plain = self.plain((index, o, i), partial(np.multiply, mask, weights[o, i]), s["scale"], s["level"])
                     product = ev.multiply_plain(r[source], plain)
                     if total is None:
                         total = product
