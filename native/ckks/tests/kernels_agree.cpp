@@ -99,16 +99,18 @@ private:
                 y.push_back(draw());
                 z.push_back(draw());
             }
+            u64 constant = 0;
             std::vector<ConvertTerm> convert;
             std::vector<InnerTerm> inner;
             std::vector<ProductTerm> products;
             for (std::size_t i = 0; i < count; ++i) {
                 const u64 weight = count == 1 ? 1 : random_.below(m().q);
-                convert.push_back({x[i].data(), primes[i], (primes[i] - 1) / 2, Factor(weight, m().q)});
+                convert.push_back({x[i].data(), primes[i], Factor(weight, m().q)});
+                constant = m().subtract(constant, m().multiply(m().reduce((primes[i] - 1) / 2), weight));
                 inner.push_back({y[i].data(), z[i].data(), y[count - 1 - i].data()});
                 products.push_back({y[i].data(), z[i].data()});
             }
-            compare("convert", 1, [&](const Kernels& k, u64* r) { k.convert(m(), r, convert.data(), count, m().q - 1, n_); });
+            compare("convert", 1, [&](const Kernels& k, u64* r) { k.convert(m(), r, convert.data(), count, constant, n_); });
             compare("inner_product", 2,
                     [&](const Kernels& k, u64* r) { k.inner_product(m(), r, r + n_, inner.data(), count, nullptr, n_); });
             compare("inner_product of an automorphism", 2, [&](const Kernels& k, u64* r) {
