@@ -2,8 +2,8 @@
 
     python reproduce/S4/select_recipe.py --runs runs/mnist [--activation square] [--threads 1]
 
-Five candidates train for 20 epochs on the first 55,000 training images and answer the last 5,000, which neither they nor
-the teachers saw. The test images are not read. One row per candidate: accuracy in percent, and the mean negative
+Five candidates train for 20 epochs on the first 55,000 training images and answer the last 5,000, which neither they
+nor the teachers saw. The test images are not read. One row per candidate: accuracy in percent, and the mean negative
 log-likelihood after the best single scaling of the logits, which moves less from run to run than the accuracy does.
 """
 
@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from printed_tables import arguments, show
+from train_mnist import HELD_OUT, POOL_DISTORTIONS, POOL_SEED, SEED, TEACHER_SEEDS, Bench, trained_teacher
+
 from kakuri.zoo import networks
 from kakuri.zoo.data import ImageDataset, load_mnist
 from kakuri.zoo.training import Pool, Recipe, accuracy_percent, load_pool, logits_of, make_pool, save_pool, train
-from printed_tables import arguments, show
-from train_mnist import HELD_OUT, POOL_DISTORTIONS, POOL_SEED, SEED, TEACHER_SEEDS, Bench, trained_teacher
 
 _PLAIN = Recipe(
     "plain",
