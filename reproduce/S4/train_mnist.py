@@ -22,20 +22,34 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from kakuri.model.passes.prune_channels import prune
 from rich.console import Console
 from torch import nn
 
+from kakuri.model.passes.prune_channels import prune
 from kakuri.zoo import networks
 from kakuri.zoo.data import ImageDataset, load_mnist
 from kakuri.zoo.onnx_evaluation import onnx_accuracy_percent
-from kakuri.zoo.training import RECIPES, Pool, load_pool, make_pool, progress_bar, publish, save_pool, to_onnx, train
+from kakuri.zoo.training import (
+    RECIPES,
+    Augmentation,
+    Pool,
+    join_pools,
+    load_pool,
+    make_pool,
+    progress_bar,
+    publish,
+    save_pool,
+    to_onnx,
+    train,
+)
+from kakuri.zoo.training.recipes import MNIST_MILD, MNIST_WIDE
 
 DOCUMENT_ACTIVATIONS = ("square", "swish-rg5-deg2", "swish-rg7-deg4")
 HELD_OUT = 5_000
 SEED = 1
 TEACHER_SEEDS = (1, 2)
-POOL_COPIES = 12
+POOL_COPIES = {"wide": 4, "mild": 4, "none": 1}
+POOL_DISTORTIONS = {"wide": MNIST_WIDE, "mild": MNIST_MILD, "none": Augmentation()}
 POOL_SEED = 7
 PRUNED_CHANNELS = {"r1": 40, "r2": 32}
 
@@ -66,9 +80,12 @@ def pool_of(bench: Bench) -> Pool:
     path = bench.runs / "pool.safetensors"
     if not path.exists():
         teachers = [trained_teacher(bench, seed) for seed in TEACHER_SEEDS]
-        settings = RECIPES["distilled-mnist"].augmentation
         with console.status("augmenting and asking the teachers"):
-            save_pool(path, make_pool(bench.dataset, settings, copies=POOL_COPIES, seed=POOL_SEED, teachers=teachers))
+            parts = [
+                make_pool(bench.dataset, POOL_DISTORTIONS[name], copies=copies, seed=POOL_SEED, teachers=teachers)
+                for name, copies in POOL_COPIES.items()
+            ]
+        save_pool(path, join_pools(parts))
     return load_pool(path)
 
 
@@ -147,8 +164,9 @@ def main() -> None:
     parser.add_argument("--only", choices=networks.ACTIVATIONS, help="one activation")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    options.runs.mkdir(parents=True, exist_ok=True)
     bench = Bench(options.runs, options.weights or options.runs / "weights", load_mnist(options.data))
+    for folder in (bench.runs, bench.weights):
+        folder.mkdir(parents=True, exist_ok=True)
     pool = pool_of(bench)
     for activation in DOCUMENT_ACTIVATIONS:
         if options.only in {None, activation}:

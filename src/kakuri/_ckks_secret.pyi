@@ -1,4 +1,4 @@
-"""Secret side of the CKKS kernel: the only module with a type that holds a secret key. Server code may not import it."""
+"""Secret side of the CKKS kernel: the only module whose types hold a secret key. Server code may not import it."""
 
 from collections.abc import Mapping
 

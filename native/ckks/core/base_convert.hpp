@@ -11,6 +11,8 @@
 
 namespace kakuri::ckks {
 
+inline constexpr std::size_t kMaxSources = 64;  // parameters have no more primes
+
 class BaseConversion {
 public:
     // sources, targets: indices into moduli. Targets that are also sources are left out.

@@ -13,11 +13,10 @@
 
 namespace kakuri::ckks {
 
-// r = sum_i z_i w_i + constant mod q, where z_i = inputs_i + shift_i mod the input's own prime (see base_convert.hpp).
+// r = sum_i centred(inputs_i) w_i mod q, where centred lies in [-(p - 1)/2, (p - 1)/2] for the input's own prime p.
 struct ConvertTerm {
     const u64* input;
-    u64 input_prime;
-    u64 shift;
+    u64 prime;
     Factor weight;
 };
 
@@ -50,9 +49,10 @@ struct Kernels {
     // (r0, r1, r2) = (a0 b0, a0 b1 + a1 b0, a1 b1); not in place
     void (*tensor)(const Modulus&, u64* r0, u64* r1, u64* r2, const u64* a0, const u64* a1, const u64* b0, const u64* b1,
                    std::size_t n);
-    // r[j] = a[permutation[j]]; not in place. Permutations are those of automorphisms (automorphism.hpp).
+    // r[j] = a[permutation[j]]; not in place. Permutations are those of rotations (automorphism.hpp), here and below.
     void (*permute)(u64* r, const u64* a, const std::uint32_t* permutation, std::size_t n);
 
+    // constant = -sum_i (p_i - 1)/2 w_i: what unsigned arithmetic on shifted inputs has to add
     void (*convert)(const Modulus&, u64* r, const ConvertTerm* terms, std::size_t count, u64 constant, std::size_t n);
     // permutation may be null
     void (*inner_product)(const Modulus&, u64* r0, u64* r1, const InnerTerm* terms, std::size_t count,

@@ -128,18 +128,16 @@ void permute(u64* r, const u64* a, const std::uint32_t* permutation, std::size_t
 }
 
 void convert(const Modulus& m, u64* r, const ConvertTerm* terms, std::size_t count, u64 constant, std::size_t n) {
+    const auto shifted = [](const ConvertTerm& term, std::size_t j) {
+        return reduce_once(term.input[j] + (term.prime - 1) / 2, term.prime);
+    };
     if (count == 1 && terms[0].weight.w == 1) {
-        const ConvertTerm term = terms[0];
-        for (std::size_t j = 0; j < n; ++j)
-            r[j] = m.reduce(reduce_once(term.input[j] + term.shift, term.input_prime) + constant);
+        for (std::size_t j = 0; j < n; ++j) r[j] = m.reduce(shifted(terms[0], j) + constant);
         return;
     }
     for (std::size_t j = 0; j < n; ++j) {
         u128 sum = constant;
-        for (std::size_t i = 0; i < count; ++i) {
-            const ConvertTerm& term = terms[i];
-            sum += static_cast<u128>(reduce_once(term.input[j] + term.shift, term.input_prime)) * term.weight.w;
-        }
+        for (std::size_t i = 0; i < count; ++i) sum += static_cast<u128>(shifted(terms[i], j)) * terms[i].weight.w;
         r[j] = m.reduce(sum);
     }
 }

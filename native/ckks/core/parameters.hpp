@@ -13,7 +13,7 @@
 
 namespace kakuri::ckks {
 
-inline constexpr std::size_t kMaxPrimes = 64;
+inline constexpr std::size_t kMaxPrimes = kMaxSources;
 
 struct ParameterLiteral {
     int log_n = 0;

@@ -48,7 +48,7 @@ class _Case:
     plan: encrypted.EncryptedPlan
     images: NDArray[np.float32]
     labels: NDArray[np.int64]
-    expected: NDArray[np.floating[Any]]
+    expected: NDArray[Any]
 
 
 def _case(name: str, options: Options) -> list[Row]:

@@ -94,8 +94,8 @@ class Client:
         values = layout.unpack(packed, answer.samples)
         if np.abs(values).max() > self.deployment.output_bound:
             warnings.warn(
-                f"{self.deployment.name}: the answer reaches {np.abs(values).max():.4g}, calibration saw at most "
-                f"{self.deployment.output_bound:.4g}: wrong key, damaged answer, or an input unlike the calibration set",
+                f"{self.deployment.name}: the answer reaches {np.abs(values).max():.4g}, calibrated for at most "
+                f"{self.deployment.output_bound:.4g}; the input may be unlike the calibration set",
                 KakuriWarning,
                 stacklevel=2,
             )

@@ -84,7 +84,7 @@ class _Message:
         return cls(samples, digest, tuple(ciphertexts))
 
 
-def _damaged(what: str, got: int, limit: int) -> KakuriError:
+def _damaged(what: str, got: object, limit: object) -> KakuriError:
     return KakuriError(
         "KK-F41",
         f"the message is damaged ({what})",

@@ -28,13 +28,13 @@ from kakuri.encrypted.client import Client
 from kakuri.encrypted.compile import Compiled, Probe, probe
 from kakuri.encrypted.deployment import Deployment
 from kakuri.encrypted.execute import Profile, encode_plains, execute
-from kakuri.encrypted.network import Network, lower
+from kakuri.encrypted.network import Network, Polynomial, lower
 from kakuri.encrypted.noise import SAFETY
 from kakuri.encrypted.packings.registry import packing as packing_named
 from kakuri.encrypted.prepare import prepare
 from kakuri.encrypted.schedule import peak_registers
 from kakuri.encrypted.server import Recipe, Server
-from kakuri.errors import KakuriError, KakuriWarning
+from kakuri.errors import KakuriError, KakuriWarning, Problem
 from kakuri.trust.threats import ENCRYPTED_INFERENCE
 
 LOG_NS = (13, 14, 15, 16)
@@ -134,12 +134,17 @@ class EncryptedPlan:
         return Client(deployment, secret), server
 
     def check_ranges(self, samples: NDArray[np.floating[Any]]) -> list[str]:
-        """Values of ``samples`` (b, *input_shape) that exceed what calibration saw, by name; warns about each."""
-        seen = _calibrate(self.net, self.network, samples).largest
+        """Activations whose input exceeds, on ``samples`` (b, *input_shape), what calibration saw; warns about each.
+
+        Computed in the clear by whoever holds model and samples; a server cannot see it happen.
+        """
+        seen, allowed = _calibrate(self.net, self.network, samples).largest, self.calibration.largest
         outside = [
-            f"{name}: |value| reaches {seen[name]:.4g}, calibration saw {limit:.4g}"
-            for name, limit in self.calibration.largest.items()
-            if seen.get(name, 0.0) > limit * 1.001
+            f"{layer.name}: its input reaches {seen[name]:.4g}, calibration saw at most {allowed[name]:.4g}"
+            for layer in self.network.layers
+            if isinstance(layer, Polynomial)
+            for name in layer.inputs
+            if name in allowed and seen[name] > allowed[name] * 1.001
         ]
         for message in outside:
             warnings.warn(f"outside the calibrated range: {message}", KakuriWarning, stacklevel=2)
@@ -187,9 +192,10 @@ def plan(
 
 
 def _checked(net: ir.Model) -> ir.Model:
-    report = model.check(net, "encrypted")
-    if not report.ok:
-        raise report.error()
+    """Refuses every problem at once, replaceable ones too: which replacement is right is the owner's choice."""
+    found = model.check(net, "encrypted").problems
+    if found:
+        raise KakuriError.collect([Problem(p.code, f"{p.op} {p.what}", where=p.node, hint=p.hint) for p in found])
     return net
 
 

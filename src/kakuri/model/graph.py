@@ -119,7 +119,8 @@ class Editor:
     def constant(self, base: str, array: Array) -> ir.Value:
         """A new initializer holding ``array``."""
         name = fresh_name(self._values, base)
-        value = ir.val(name, const_value=ir.Tensor(array, name=name))
+        tensor = ir.Tensor(array, name=name)
+        value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
         self.graph.register_initializer(value)
         return value
 

@@ -17,10 +17,9 @@ import onnx_ir as ir
 from kakuri.errors import KakuriError
 from kakuri.files import atomic_write
 from kakuri.model.importers.onnx import parse
-from kakuri.model.importers.opset import TARGET_OPSET
 from kakuri.model.limits import DEFAULT_LIMITS, Limits
 from kakuri.model.passes.expand_polynomial import expand_polynomial
-from kakuri.model.passes.fold_constants import fold_constants
+from kakuri.model.passes.fold_constants import TARGET_OPSET, fold_constants
 
 
 def to_bytes(net: ir.Model) -> bytes:

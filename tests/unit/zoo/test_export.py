@@ -98,6 +98,7 @@ def test_export_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
 def test_the_card_describes_its_file(stripes: ImageDataset, tmp_path: Path) -> None:
     module = networks.three_layer_cnn("swish-rg5-deg2", 32).eval()
     content = to_onnx(module, (1, 28, 28), "net")
+    (tmp_path / "new").mkdir()
     publish(tmp_path / "new" / "net.onnx", content, module, stripes, {"seed": 3})
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["net.json", "net.onnx"]
     assert (tmp_path / "new" / "net.onnx").read_bytes() == content

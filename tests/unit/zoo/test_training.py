@@ -157,7 +157,7 @@ def test_an_unwritable_place_is_refused_and_nothing_stays(stripes: ImageDataset,
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(KakuriError) as refused:
         train(fresh("square"), stripes, dataclasses.replace(FULL, epochs=1), seed=1, checkpoint=tmp_path / "file" / "c")
-    assert refused.value.code == "KK-Z20"
+    assert refused.value.code == "KK-F10"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

@@ -12,14 +12,22 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Callable, Hashable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import seal
+from numpy.typing import NDArray
+
+Job = dict[str, Any]
+Values = NDArray[np.float64]
+Arrays = dict[str, NDArray[Any]]
 
 
 class Seal:
-    def __init__(self, job, arrays):
+    def __init__(self, job: Job, arrays: Arrays) -> None:
         self.arrays = arrays
         parameters = seal.EncryptionParameters(seal.scheme_type.ckks)
         parameters.set_poly_modulus_degree(2 * job["slots"])
@@ -36,27 +44,27 @@ class Seal:
         keys.create_galois_keys(job["rotations"], self.galois)
         self.evaluator = seal.Evaluator(self.context)
         self.encoder = seal.CKKSEncoder(self.context)
-        self.parms = {}
+        self.parms: dict[int, Any] = {}
         data = self.context.first_context_data()
         for level in range(len(job["moduli"]) - 1, -1, -1):
             self.parms[level] = data.parms_id()
             data = data.next_context_data() if level else None
-        self.cache = {}
+        self.cache: dict[Hashable, Any] = {}
 
-    def encode(self, values, scale, level):
+    def encode(self, values: Values, scale: float, level: int) -> Any:
         plain = self.encoder.encode(values, scale)
         if level != max(self.parms):
             self.evaluator.mod_switch_to_inplace(plain, self.parms[level])
         return plain
 
-    def plain(self, key, values, scale, level):
+    def plain(self, key: Hashable, values: Callable[[], Values], scale: float, level: int) -> Any:
         if key not in self.cache:
             self.cache[key] = self.encode(values(), scale, level)
         return self.cache[key]
 
-    def run(self, job, packed):
+    def run(self, job: Job, packed: Values) -> tuple[float, list[float]]:
         ev = self.evaluator
-        registers = {}
+        registers: dict[int, Any] = {}
         for register, row in zip(job["inputs"], packed, strict=True):
             registers[register] = self.encryptor.encrypt(self.encoder.encode(row, job["scale"]))
         start = time.perf_counter()
@@ -69,7 +77,7 @@ class Seal:
         values = [float(np.asarray(self.encoder.decode(self.decryptor.decrypt(c)))[0]) for c in outputs]
         return seconds, values
 
-    def step(self, ev, r, index, s):
+    def step(self, ev: Any, r: dict[int, Any], index: int, s: Job) -> None:
         op = s["op"]
         if op == "RotateHoisted":
             for step, target in zip(s["steps"], s["targets"], strict=True):
@@ -80,7 +88,7 @@ class Seal:
             for o, target in enumerate(s["targets"]):
                 total = None
                 for i, source in enumerate(s["sources"]):
-                    plain = self.plain((index, o, i), lambda w=weights[o, i]: mask * w, s["scale"], s["level"])
+                    plain = self.plain((index, o, i), partial(np.multiply, mask, weights[o, i]), s["scale"], s["level"])
                     product = ev.multiply_plain(r[source], plain)
                     if total is None:
                         total = product
@@ -123,14 +131,14 @@ class Seal:
         else:
             raise SystemExit(f"unknown instruction {op}")
 
-    def scaled(self, ciphertext, scale):
+    def scaled(self, ciphertext: Any, scale: float) -> Any:
         """Rounding of the last bit of a scale would make SEAL refuse an addition."""
         if ciphertext.scale() != scale:
             ciphertext.scale(scale)
         return ciphertext
 
 
-def main():
+def main() -> None:
     folder = Path(sys.argv[1])
     job = json.loads((folder / "program.json").read_text(encoding="utf-8"))
     arrays = dict(np.load(folder / "arrays.npz", allow_pickle=False))

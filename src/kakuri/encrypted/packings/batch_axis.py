@@ -93,8 +93,8 @@ class BatchAxis:
         magnitude: float,
     ) -> IntArray:
         registers = builder.linear([int(s) for s in sources], weight, magnitude, None)
-        biased = [builder.add_scalar(r, float(b)) if b else r for r, b in zip(registers, bias, strict=True)]
-        return np.array([builder.rescale(r, "linear") for r in biased])
+        scaled = [builder.rescale(r, "linear") for r in registers]
+        return np.array([builder.add_scalar(r, float(b)) if b else r for r, b in zip(scaled, bias, strict=True)])
 
     def pool(self, builder: Builder, x: Elements, layer: Pool, magnitude: float) -> Elements:
         channels = len(x.registers)

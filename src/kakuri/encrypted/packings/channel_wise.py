@@ -98,8 +98,8 @@ class ChannelWise:
         products = builder.linear(taps, layer.weight.reshape(len(layer.weight), -1), magnitude, mask)
         registers = []
         for product, bias in zip(products, layer.bias, strict=True):
-            biased = builder.add_plain(product, mask * bias) if bias else product
-            registers.append(builder.rescale(biased, "masked"))
+            scaled = builder.rescale(product, "masked")
+            registers.append(builder.add_plain(scaled, mask * bias) if bias else scaled)
         return replace(out, registers=tuple(registers))
 
     def pool(self, builder: Builder, x: Channels, layer: Pool, magnitude: float) -> Channels:

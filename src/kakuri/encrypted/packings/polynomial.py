@@ -62,7 +62,7 @@ def _monic(
         total = builder.subtract(builder.add_many(terms), top)
     else:
         total = builder.negate(top)
-    return builder.rescale(add_constant(total, coefficients[0]), "square")
+    return add_constant(builder.rescale(total, "square"), coefficients[0])
 
 
 def _scaled(
@@ -76,4 +76,4 @@ def _scaled(
     terms = [
         builder.multiply_scalar(builder.drop_to(registers[k], level), coefficients[k], magnitude**k, goal) for k in used
     ]
-    return builder.rescale(add_constant(builder.add_many(terms), coefficients[0]), "square")
+    return add_constant(builder.rescale(builder.add_many(terms), "square"), coefficients[0])

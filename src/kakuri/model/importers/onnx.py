@@ -20,11 +20,11 @@ from kakuri.errors import KakuriError, Problem
 from kakuri.files import read_bounded
 from kakuri.model.graph import CUSTOM_DOMAIN, remove_unused
 from kakuri.model.importers.external_data import bring_in
-from kakuri.model.importers.opset import normalize_opset
-from kakuri.model.importers.structure import shown, structural_problems
+from kakuri.model.importers.opset import TARGET_IR_VERSION, upgrade_node
+from kakuri.model.importers.structure import is_text, shown, structural_problems
 from kakuri.model.limits import DEFAULT_LIMITS, Limits
 from kakuri.model.naming import name_nodes
-from kakuri.model.passes.fold_constants import fold_constants
+from kakuri.model.passes.fold_constants import TARGET_OPSET, Folder
 from kakuri.model.passes.remove_identities import remove_identities
 
 
@@ -48,6 +48,8 @@ def parse(
         proto.ParseFromString(data)
     except DecodeError:
         raise KakuriError("KK-M02", "not an ONNX file", hint="the file is damaged or in another format") from None
+    if not is_text(proto):
+        raise KakuriError("KK-M02", "the file holds names that are not UTF-8 text", hint="the file is damaged")
     problems = bring_in(proto, folder, limits)
     problems += structural_problems(proto, limits, custom=custom)
     if problems:
@@ -86,15 +88,32 @@ def _deserialize(proto: onnx.ModelProto) -> ir.Model:
 
 
 def normalize(net: ir.Model, limits: Limits = DEFAULT_LIMITS) -> ir.Model:
-    """A parsed model in the normal form that ``kakuri.model.load`` states. Raises KK-M03 to KK-M07."""
+    """A parsed model, changed in place, in the normal form of ``kakuri.model.load``. Raises KK-M02 to KK-M07."""
     _pin_inputs(net)
-    net = fold_constants(net, limits)
-    net = normalize_opset(net, limits)
-    net = remove_identities(fold_constants(net, limits))
+    _upgrade_and_fold(net, limits)
+    net = remove_identities(net)
     _check_result(net)
     name_nodes(net)
     _strip(net)
     return net
+
+
+def _upgrade_and_fold(net: ir.Model, limits: Limits) -> None:
+    """One walk, since rewriting an old operator needs shapes, and shapes are known for the new form only."""
+    version = net.graph.opset_imports[""]
+    folder = Folder(net, limits)
+    for node in list(net.graph):
+        try:
+            if node.domain == "" and folder.reaches(node):
+                upgrade_node(folder.edit, node, version, limits)
+        except KakuriError as error:
+            folder.give_up(node, error)
+            continue
+        if node.graph is not None:
+            folder.visit(node)
+    folder.finish()
+    net.graph.opset_imports[""] = TARGET_OPSET
+    net.ir_version = TARGET_IR_VERSION
 
 
 def _pin_inputs(net: ir.Model) -> None:

@@ -1,9 +1,9 @@
 """Rewriting a graph of any supported opset in the words of one opset.
 
-Purpose: passes and protections meet each operator in one form only.
-Requires: static shapes (``passes.fold_constants`` at the model's own opset).
-Ensures: the model imports opset 20 and every node fits its operator's schema there; operators whose meaning changed
-    between the two versions are rewritten, or refused with KK-M04, all at once.
+Purpose: shape rules, passes and protections meet each operator in one form only.
+Requires: nodes that fit their schemas at the model's own opset; inputs with static shapes and types.
+Ensures: after ``upgrade_node`` on every node, each fits its operator's schema at opset 20; operators whose meaning
+    changed between the two versions are rewritten, or refused with KK-M04.
 Source: the ONNX operator changelog; each rule names the version that changed the operator.
 """
 
@@ -15,12 +15,13 @@ import numpy as np
 import onnx_ir as ir
 from onnx import defs
 
-from kakuri.errors import KakuriError, Problem
+from kakuri.errors import KakuriError
 from kakuri.model.graph import Editor, input_of, integer, ints, real, required_input, static_shape
-from kakuri.model.importers.structure import node_label, schema_problems
+from kakuri.model.importers.structure import schema_problems
 from kakuri.model.limits import DEFAULT_LIMITS, Limits
+from kakuri.model.passes.fold_constants import TARGET_OPSET
+from kakuri.model.shapes.common import where
 
-TARGET_OPSET = 20
 TARGET_IR_VERSION = 10
 
 Rule = Callable[[Editor, ir.Node], None]
@@ -40,46 +41,56 @@ _REDUCTIONS = (
 _CHANGED = {"Resize": (11, 13, 18, 19), "Scan": (9,), "Upsample": (9, 10), "GroupNormalization": (21,)}
 
 
-def normalize_opset(net: ir.Model, limits: Limits = DEFAULT_LIMITS) -> ir.Model:
-    """A copy of ``net`` at opset 20. Raises KK-M04 naming every node that cannot be carried over."""
-    net = net.clone()
-    version = net.graph.opset_imports[""]
-    edit = Editor(net)
-    problems: list[Problem] = []
-    for node in [node for node in net.graph if node.domain == ""]:
-        rule = _rule(node, version)
-        try:
-            if rule is not None:
-                rule(edit, node)
-        except KakuriError as error:
-            problems.extend(error.problems)
-    for index, node in enumerate(net.graph):
-        if node.domain == "":
-            problems.extend(_target_problems(node, index, version, limits))
-    if problems:
-        raise KakuriError.collect(problems)
-    net.graph.opset_imports[""] = TARGET_OPSET
-    net.ir_version = TARGET_IR_VERSION
-    return net
+def upgrade_node(edit: Editor, node: ir.Node, version: int, limits: Limits = DEFAULT_LIMITS) -> None:
+    """Rewrite, in place, one node of opset ``version`` in the words of opset 20. Raises KK-M02, KK-M04.
+
+    The node may be replaced by several, whose values then have shapes; it has left the graph then.
+    """
+    check_types(node, defs.get_schema(node.op_type, version, ""))
+    rule = _rule(node, version)
+    if rule is not None:
+        rule(edit, node)
+    if node.graph is not None:
+        _check_target(node, version, limits)
 
 
-def _target_problems(node: ir.Node, index: int, version: int, limits: Limits) -> list[Problem]:
-    proto = ir.to_proto(node)
-    where = node_label(proto, index)
+def _check_target(node: ir.Node, version: int, limits: Limits) -> None:
     hint = f"export with opset {TARGET_OPSET}"
-    if any(
-        version < changed <= TARGET_OPSET or TARGET_OPSET < changed <= version
-        for changed in _CHANGED.get(node.op_type, ())
-    ):
-        return [Problem("KK-M04", f"{node.op_type} changed its meaning after opset {version}", where=where, hint=hint)]
+    low, high = sorted((version, TARGET_OPSET))
+    if any(low < changed <= high for changed in _CHANGED.get(node.op_type, ())):
+        raise KakuriError(
+            "KK-M04", f"{node.op_type} means something else in opset {version}", where=where(node), hint=hint
+        )
     try:
         schema = defs.get_schema(node.op_type, TARGET_OPSET, "")
     except defs.SchemaError:
         schema = None
     if schema is None or schema.deprecated:
-        return [Problem("KK-M04", f"{node.op_type} does not exist in opset {TARGET_OPSET}", where=where, hint=hint)]
-    found = list(schema_problems(proto, schema, where, limits))
-    return [Problem("KK-M04", f"{found[0].what} in opset {TARGET_OPSET}", where=where, hint=hint)] if found else []
+        raise KakuriError("KK-M04", f"{node.op_type} is not in opset {TARGET_OPSET}", where=where(node), hint=hint)
+    problems = list(schema_problems(ir.to_proto(node), schema, where(node), limits))
+    if problems:
+        raise KakuriError("KK-M04", f"{problems[0].what} in opset {TARGET_OPSET}", where=where(node), hint=hint)
+
+
+def check_types(node: ir.Node, schema: defs.OpSchema) -> None:
+    """Refuse (KK-M02) element types that the schema does not allow, or that differ where it wants one type."""
+    allowed = {item.type_param_str: frozenset(item.allowed_type_strs) for item in schema.type_constraints}
+    bound: dict[str, str] = {}
+    for position, value in enumerate(node.inputs):
+        if value is None or value.dtype is None:
+            continue
+        parameter = schema.inputs[min(position, len(schema.inputs) - 1)]
+        found = f"tensor({value.dtype.name.lower()})"
+        shared = parameter.is_homogeneous or position < len(schema.inputs) - 1
+        expected = bound.setdefault(parameter.type_str, found) if shared else found
+        if found != expected or found not in allowed.get(parameter.type_str, frozenset({parameter.type_str})):
+            raise KakuriError(
+                "KK-M02",
+                f"input {position} of {node.op_type} has a type that does not fit",
+                where=where(node),
+                got=found,
+                limit=expected if found != expected else "",
+            )
 
 
 def _rule(node: ir.Node, version: int) -> Rule | None:

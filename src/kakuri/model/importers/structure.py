@@ -11,9 +11,10 @@ Source: the ONNX IR specification, version 10 (open-source, onnx/docs/IR.md).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import onnx
+from google.protobuf.message import Message
 from onnx import defs
 
 from kakuri.errors import Problem
@@ -94,6 +95,17 @@ def node_label(node: onnx.NodeProto, index: int) -> str:
     """How messages call a node: its name, else its first output, else its number."""
     name = node.name or (node.output[0] if node.output else "")
     return f"node {shown(name)}" if name else f"node {index}"
+
+
+def is_text(message: Message) -> bool:
+    """Whether every text field, at any depth, is valid UTF-8; protobuf hands the others over as bytes."""
+    for field, content in message.ListFields():
+        if field.type not in (field.TYPE_MESSAGE, field.TYPE_STRING):
+            continue
+        for item in content if isinstance(content, Sequence) and not isinstance(content, (str, bytes)) else (content,):
+            if not (is_text(item) if field.type == field.TYPE_MESSAGE else isinstance(item, str)):
+                return False
+    return True
 
 
 def _model_problems(proto: onnx.ModelProto, limits: Limits) -> Iterator[Problem]:
@@ -231,7 +243,8 @@ def _node_problems(
         )
         return
     if custom and node.domain == CUSTOM_DOMAIN:
-        return  # inference checks our own operators completely
+        yield from _custom_problems(node, where, limits)
+        return
     if node.domain not in STANDARD_DOMAINS:
         yield Problem(
             "KK-M05",
@@ -249,6 +262,19 @@ def _node_problems(
         yield Problem("KK-M05", f"operator {node.op_type} is deprecated in opset {version}", where=where)
         return
     yield from schema_problems(node, schema, where, limits)
+
+
+def _custom_problems(node: onnx.NodeProto, where: str, limits: Limits) -> Iterator[Problem]:
+    """Attributes of our own operators: lists of integers and tensors; ``custom_ops`` checks what they say."""
+    names = [attribute.name for attribute in node.attribute]
+    if len(set(names)) != len(names) or len(node.output) != 1:
+        yield Problem("KK-M09", "malformed operator of Kakuri", where=where)
+    for attribute in node.attribute:
+        kinds = (onnx.AttributeProto.INTS, onnx.AttributeProto.TENSOR)
+        if attribute.ref_attr_name or attribute.type not in kinds or len(attribute.ints) > limits.attribute_items:
+            yield Problem("KK-M09", f"malformed attribute {shown(attribute.name)}", where=where)
+        elif attribute.type == onnx.AttributeProto.TENSOR:
+            yield from tensor_problems(attribute.t, limits, where=f"{where}, attribute {shown(attribute.name)}")
 
 
 def schema_problems(node: onnx.NodeProto, schema: defs.OpSchema, where: str, limits: Limits) -> Iterator[Problem]:
@@ -306,10 +332,20 @@ def _attribute_problems(
         return
     if attribute.type == onnx.AttributeProto.TENSOR:
         yield from tensor_problems(attribute.t, limits, where=f"{where}, {label}")
+    if not all(_is_utf8(item) for item in (attribute.s, *attribute.strings)):
+        yield Problem("KK-M02", f"{label} is not UTF-8 text", where=where)
     numbers = [*attribute.ints, *([attribute.i] if attribute.type == onnx.AttributeProto.INT else [])]
     low = 1 if attribute.name in _POSITIVE else 0 if attribute.name in _NONNEGATIVE else None
     if low is not None and not all(low <= number <= _LARGEST_WINDOW for number in numbers):
         yield Problem("KK-M02", f"{label} is out of range", where=where, got=str(numbers[:8]), limit=f">= {low}")
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _name_problems(graph: onnx.GraphProto, limits: Limits) -> Iterator[Problem]:

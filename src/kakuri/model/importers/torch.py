@@ -21,8 +21,8 @@ from onnx_ir.passes.common import InlinePass
 
 from kakuri.errors import KakuriError
 from kakuri.model.importers.onnx import normalize, parse
-from kakuri.model.importers.opset import TARGET_OPSET
 from kakuri.model.limits import DEFAULT_LIMITS, Limits
+from kakuri.model.passes.fold_constants import TARGET_OPSET
 
 if TYPE_CHECKING:
     import torch

@@ -2,7 +2,7 @@
 
 Requires: static shapes, folded constants.
 Ensures: every maximal subgraph of Add, Sub, Mul, Div by a constant, Neg, Pow, Sum and ``kakuri.Polynomial`` that is a
-    polynomial in one value, with scalar coefficients and a degree of at most ``max_degree``, is one
+    polynomial in one value, with scalar coefficients and a degree of 1 to ``max_degree``, is one
     ``kakuri.Polynomial`` that keeps the last node's name and output; its coefficients are float64. Values inside it
     that others read too get a Polynomial of their own. Polynomials of degree 0 (x - x) stay as they are.
 Does not guarantee: bit-equal float results; the arithmetic is reordered.
@@ -55,10 +55,14 @@ def recognize_polynomial(net: ir.Model, max_degree: int = 32) -> ir.Model:
     net = net.clone()
     found = _find(net, max_degree)
     edit = Editor(net)
+    renewed: dict[ir.Value, ir.Value] = {}
     for node in list(net.graph):
         poly = found.get(node.outputs[0])
-        if poly is not None and poly.root is not None and _is_read_outside(node.outputs[0], found):
-            _replace(edit, node, poly.root, poly.coefficients)
+        if poly is None or poly.root is None or poly.degree < 1:
+            continue
+        if _is_read_outside(node.outputs[0], found):
+            output = node.outputs[0]
+            renewed[output] = _replace(edit, node, renewed.get(poly.root, poly.root), poly.coefficients)
     remove_unused(net)
     net.graph.opset_imports.setdefault(CUSTOM_DOMAIN, 1)
     if not any(node.domain == CUSTOM_DOMAIN for node in net.graph):
@@ -73,11 +77,11 @@ def _find(net: ir.Model, max_degree: int) -> dict[ir.Value, _Poly]:
         output = node.outputs[0]
         if output.dtype not in _FLOATS:
             continue
-        poly = _combine(node, [_operand(value, found) for value in node.inputs], max_degree)
-        if poly is None or poly.root is None or not 1 <= poly.degree <= max_degree:
-            continue
-        if static_shape(output) == static_shape(poly.root):
-            found[output] = poly
+        for known in (found, {}):  # in the deepest root; when the degree is too large, in the operand itself
+            poly = _combine(node, [_operand(value, known) for value in node.inputs], max_degree)
+            if poly is not None and poly.root is not None and static_shape(output) == static_shape(poly.root):
+                found[output] = poly
+                break
     return found
 
 
@@ -102,10 +106,8 @@ def _combine(node: ir.Node, candidates: list[_Poly | None], max_degree: int) -> 
     coefficients = _arithmetic(node, operands, max_degree)
     if coefficients is None:
         return None
-    trimmed = np.trim_zeros(coefficients, "b")
-    if trimmed.size == 0 or not np.isfinite(trimmed).all():
-        return None
-    return _Poly(roots.pop(), trimmed)
+    trimmed = np.trim_zeros(coefficients, "b") if coefficients.any() else np.zeros(1)
+    return _Poly(roots.pop(), trimmed) if trimmed.size <= max_degree + 1 and np.isfinite(trimmed).all() else None
 
 
 def _arithmetic(node: ir.Node, operands: list[_Poly], max_degree: int) -> Float64 | None:
@@ -169,9 +171,10 @@ def _is_read_outside(value: ir.Value, found: dict[ir.Value, _Poly]) -> bool:
     return any(user.outputs[0] not in found or found[user.outputs[0]].root is not root for user in value.consumers())
 
 
-def _replace(edit: Editor, node: ir.Node, root: ir.Value, coefficients: Float64) -> None:
+def _replace(edit: Editor, node: ir.Node, root: ir.Value, coefficients: Float64) -> ir.Value:
+    """Let a Polynomial of ``root`` stand for ``node``; returns its output."""
     if is_polynomial(node) and required_input(node) is root:
-        return
+        return node.outputs[0]
     output = node.outputs[0]
     value = edit.node(
         node,
@@ -184,3 +187,4 @@ def _replace(edit: Editor, node: ir.Node, root: ir.Value, coefficients: Float64)
         domain=CUSTOM_DOMAIN,
     )
     edit.substitute(node, value)
+    return value

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from kakuri.errors import KakuriError
+from kakuri.files import read_bounded
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
 
@@ -41,7 +42,7 @@ def read_sheets(folder: Path) -> tuple[Arrays, str]:
 def read_sheet(file: Path) -> NDArray[np.uint8]:
     """One sheet as uint8 (1000, 3, 32, 32)."""
     try:
-        with Image.open(io.BytesIO(_bounded(file, _SHEET_LIMIT_BYTES)), formats=("WEBP",)) as image:
+        with Image.open(io.BytesIO(read_bounded(file, limit_bytes=_SHEET_LIMIT_BYTES)), formats=("WEBP",)) as image:
             if image.size != _SIZE or image.mode != "RGB":
                 raise _bad(
                     file, "not a sheet of 25 x 40 images", got=f"{image.size} {image.mode}", limit=f"{_SIZE} RGB"
@@ -62,7 +63,7 @@ def _read_labels(file: Path) -> dict[str, NDArray[np.generic]]:
         "test_lossless": (np.bool_, 10_000),
     }
     try:
-        content = io.BytesIO(_bounded(file, _LABELS_LIMIT_BYTES))
+        content = io.BytesIO(read_bounded(file, limit_bytes=_LABELS_LIMIT_BYTES))
         with zipfile.ZipFile(content) as packed:
             unpacked_bytes = sum(member.file_size for member in packed.infolist())
         if unpacked_bytes > _LABELS_LIMIT_BYTES:
@@ -76,13 +77,6 @@ def _read_labels(file: Path) -> dict[str, NDArray[np.generic]]:
             got = f"{labels[name].dtype} {labels[name].shape}"
             raise _bad(file, f"array {name} has another type or shape", got=got, limit=f"({count},)")
     return labels
-
-
-def _bounded(file: Path, limit_bytes: int) -> bytes:
-    size_bytes = file.stat().st_size
-    if size_bytes > limit_bytes:
-        raise _bad(file, "file is too large", got=f"{size_bytes} bytes", limit=f"{limit_bytes} bytes")
-    return file.read_bytes()
 
 
 def _bad(file: Path, what: str, got: str = "", limit: str = "") -> KakuriError:

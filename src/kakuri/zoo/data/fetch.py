@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from kakuri.errors import KakuriError, Problem
+from kakuri.files import atomic_write
 
 TIMEOUT_SECONDS = 30.0
 _CHUNK_BYTES = 1 << 16
@@ -73,46 +73,47 @@ def open_https(url: str, timeout_seconds: float) -> IO[bytes]:
 def fetch(file: RemoteFile, folder: Path, observe: Observer | None = None, opener: Opener = open_https) -> Path:
     """Download ``file`` into ``folder``; returns its path.
 
-    Raises KK-D21 when no address delivers, KK-D22 when an address delivers other bytes, KK-D23 when the folder cannot
-    be written; one problem per address. Nothing is left under the final name then.
+    Raises KK-D21 when no address delivers, KK-D22 when an address delivers other bytes, KK-D23 and KK-F10 when the
+    folder cannot be made or written; one problem per address. Nothing is left under the final name then.
     """
     problems: list[Problem] = []
+    _make(folder)
     for url in file.urls:
         try:
             with opener(url, TIMEOUT_SECONDS) as body:
-                problem = _place(body, file, folder, url, observe)
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-            reason = getattr(error, "reason", None) or error
-            problem = Problem(
-                "KK-D21", "download failed", url, str(reason), hint="check the network, or bring the file"
-            )
-        except OSError as error:
-            problem = Problem("KK-D23", "cannot write the cache", str(folder), str(error), hint="set KAKURI_CACHE")
-        if problem is None:
+                _place(body, file, folder, url, observe)
+        except KakuriError as error:
+            problems.extend(error.problems)
+        except (OSError, http.client.HTTPException) as error:
+            reason = str(getattr(error, "reason", None) or error)
+            hint = "check the network, or bring the file"
+            problems.append(Problem("KK-D21", "download failed", url, reason, hint=hint))
+        else:
             return folder / file.name
-        problems.append(problem)
     raise KakuriError.collect(problems)
 
 
-def _place(body: IO[bytes], file: RemoteFile, folder: Path, url: str, observe: Observer | None) -> Problem | None:
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{file.name}.{os.getpid()}.part"
+def _make(folder: Path) -> None:
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "set KAKURI_CACHE to a folder that can be written"
+        raise KakuriError("KK-D23", "cannot make the cache", where=folder, got=error.strerror, hint=hint) from error
+
+
+def _place(body: IO[bytes], file: RemoteFile, folder: Path, url: str, observe: Observer | None) -> None:
+    """Copies the body to its final name; an exception inside the block leaves nothing there."""
+    with atomic_write(folder / file.name) as out:
         digest, done_bytes = hashlib.sha256(), 0
-        with temporary.open("wb") as out:
-            while done_bytes <= file.size_bytes and (chunk := body.read(_CHUNK_BYTES)):
-                out.write(chunk)
-                digest.update(chunk)
-                done_bytes += len(chunk)
-                if observe is not None:
-                    observe(Download(file.name, done_bytes, file.size_bytes))
-            out.flush()
-            os.fsync(out.fileno())
+        while done_bytes <= file.size_bytes and (chunk := body.read(_CHUNK_BYTES)):
+            out.write(chunk)
+            digest.update(chunk)
+            done_bytes += len(chunk)
+            if observe is not None:
+                observe(Download(file.name, done_bytes, file.size_bytes))
         if done_bytes != file.size_bytes:
-            return Problem("KK-D22", "downloaded size differs", url, f"{done_bytes} bytes", f"{file.size_bytes} bytes")
-        if digest.hexdigest() != file.sha256:
-            return Problem("KK-D22", "downloaded SHA-256 differs", url, digest.hexdigest(), file.sha256)
-        temporary.replace(folder / file.name)
-        return None
-    finally:
-        temporary.unlink(missing_ok=True)
+            size = f"{file.size_bytes} bytes"
+            raise KakuriError("KK-D22", "downloaded size differs", where=url, got=f"{done_bytes} bytes", limit=size)
+        found = digest.hexdigest()
+        if found != file.sha256:
+            raise KakuriError("KK-D22", "downloaded SHA-256 differs", where=url, got=found, limit=file.sha256)

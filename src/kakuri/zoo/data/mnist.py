@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kakuri.errors import KakuriError
+from kakuri.files import read_bounded
 from kakuri.zoo.data.dataset import ImageDataset
 from kakuri.zoo.data.fetch import Download, Observer, RemoteFile
 from kakuri.zoo.data.folders import find
@@ -48,8 +49,8 @@ def load_mnist(
     folder: where the four IDX files are (gzip-compressed or not), directly or in its ``mnist/``. Without it,
     ``KAKURI_DATA`` and then the cache are searched, and at last the files are downloaded into the cache.
     download: False forbids that. observe: called with each `Download` state.
-    Raises KK-D20 when nothing is found, KK-D21 and KK-D22 for a failed download, KK-D10 for malformed bytes, KK-D12 for
-    another number or size of images.
+    Raises KK-D20 when nothing is found, KK-D21 and KK-D22 for a failed download, KK-D10 and KK-F13 for malformed or
+    oversized files, KK-D12 for another number or size of images.
     """
     files = find("mnist", FILES, folder, alternatives=_unpacked, download=download, observe=observe)
     train_images, train_labels, test_images, test_labels = (_read(file) for file in files)
@@ -73,10 +74,8 @@ _LIMIT_BYTES = 60_000 * 28 * 28
 
 
 def _read(file: Path) -> NDArray[np.uint8]:
-    size_bytes = file.stat().st_size
-    if size_bytes > _LIMIT_BYTES + 16:
-        raise KakuriError("KK-D10", "file is too large for MNIST", where=file, got=size_bytes, limit=_LIMIT_BYTES + 16)
-    return parse_idx(file.read_bytes(), where=str(file), limit_bytes=_LIMIT_BYTES)
+    content = read_bounded(file, limit_bytes=_LIMIT_BYTES + 16)
+    return parse_idx(content, where=str(file), limit_bytes=_LIMIT_BYTES)
 
 
 def _images(array: NDArray[np.uint8], count: int, file: Path) -> NDArray[np.uint8]:

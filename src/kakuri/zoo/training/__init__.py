@@ -23,7 +23,7 @@ from kakuri.zoo.training.loop import EpochReport, TrainingResult, train
 from kakuri.zoo.training.progress import progress_bar
 from kakuri.zoo.training.publish import publish
 from kakuri.zoo.training.recipes import RECIPES, Recipe
-from kakuri.zoo.training.sources import Pool, load_pool, make_pool, save_pool
+from kakuri.zoo.training.sources import Pool, join_pools, load_pool, make_pool, save_pool
 
 __all__ = [
     "RECIPES",
@@ -34,6 +34,7 @@ __all__ = [
     "TrainingResult",
     "accuracy_percent",
     "augment",
+    "join_pools",
     "largest_activation_inputs",
     "load_pool",
     "logits_of",

@@ -1,17 +1,15 @@
 """Training checkpoints: one safetensors file.
 
 Purpose: everything a run needs to go on: weights, running statistics, averaged weights, optimiser state, history.
-Guarantees: written to a temporary file, synchronised, then renamed, so that a crash leaves the old file or the new one;
-no pickle; a file of another run (recipe, seed, data or network) is refused, as are damaged bytes.
+Guarantees: a crash leaves the old file or the new one, never a part; no pickle; a file of another run (recipe, seed,
+data or network) is refused, as are damaged bytes.
 Does not guarantee: secrecy; a checkpoint is the model in the clear.
 The random state needs no bytes: every epoch starts its generators from the seed and the epoch's number.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from kakuri.errors import KakuriError
+from kakuri.files import atomic_write
 
 _FORMAT = "kakuri-training-checkpoint-1"
 
@@ -35,13 +34,14 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write atomically. Raises KK-Z20 when the folder cannot be written."""
+    """Write atomically. Raises KK-F10 when the folder cannot be written."""
     record = {"format": _FORMAT, "identity": checkpoint.identity, "history": checkpoint.history}
     content = save(
         {name: tensor.detach().contiguous() for name, tensor in checkpoint.tensors.items()},
         metadata={"kakuri": json.dumps(record)},
     )
-    write_atomically(path, content)
+    with atomic_write(path) as file:
+        file.write(content)
 
 
 def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
@@ -68,21 +68,3 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
             hint="give another checkpoint path, or delete the file",
         )
     return Checkpoint(found, history, tensors)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Temporary file beside ``path``, fsync, rename. Raises KK-Z20 when that fails; nothing half written stays."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise KakuriError(
-            "KK-Z20", "cannot write", where=path, got=error.strerror, hint="choose another path"
-        ) from error

@@ -74,7 +74,7 @@ def train(
     checkpoint: a file to go on from and to write every ``checkpoint_every`` epochs and at the end.
     observe: called after every epoch.
     Raises KK-Z12 when the loss is not finite, KK-Z13 when the recipe distils and the source has no teacher's answers,
-    KK-Z20 to KK-Z22 for the checkpoint file.
+    KK-Z21, KK-Z22 and KK-F10 for the checkpoint file.
     """
     batches: Source = source if isinstance(source, Pool) else FreshAugmentation.of(source, recipe.augmentation)
     if recipe.distillation and not (isinstance(source, Pool) and source.logits is not None):

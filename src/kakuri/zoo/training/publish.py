@@ -22,10 +22,10 @@ import torch
 from torch import nn
 
 from kakuri import __version__
+from kakuri.files import atomic_write
 from kakuri.zoo.data.dataset import ImageDataset
 from kakuri.zoo.networks import parameter_count
 from kakuri.zoo.preprocessing import PREPROCESSING
-from kakuri.zoo.training.checkpoint import write_atomically
 from kakuri.zoo.training.evaluate import largest_activation_inputs
 
 
@@ -33,7 +33,7 @@ def publish(path: Path, content: bytes, module: nn.Module, dataset: ImageDataset
     """Write ``content``, which is `to_onnx` of the module, to ``path`` and its card beside it as ``.json``.
 
     dataset: the one trained on. facts: plain JSON values to add, such as recipe, seed and accuracies.
-    Raises KK-Z20 when the folder cannot be written.
+    Raises KK-F10 when the folder cannot be written.
     """
     card = {
         "name": path.stem,
@@ -53,5 +53,6 @@ def publish(path: Path, content: bytes, module: nn.Module, dataset: ImageDataset
         **facts,
     }
     text = json.dumps(card, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    write_atomically(path.with_suffix(".json"), text.encode())
-    write_atomically(path, content)
+    for target, data in ((path.with_suffix(".json"), text.encode()), (path, content)):
+        with atomic_write(target) as file:
+            file.write(data)

@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from kakuri.errors import KakuriError
+from kakuri.files import atomic_write
 from kakuri.zoo.data.dataset import ImageDataset
 from kakuri.zoo.training.augment import Augmentation, augment
-from kakuri.zoo.training.checkpoint import write_atomically
 from kakuri.zoo.training.evaluate import logits_of, to_input
 
 CHUNK = 4096
@@ -131,10 +131,21 @@ def make_pool(
     return Pool(images, torch.from_numpy(dataset.train_labels), logits)
 
 
+def join_pools(pools: Sequence[Pool]) -> Pool:
+    """All copies of pools over the same images. Raises KK-Z11 when labels differ or only some have logits."""
+    first = pools[0]
+    logits = [pool.logits for pool in pools if pool.logits is not None]
+    same = all(torch.equal(pool.labels, first.labels) for pool in pools)
+    if not same or len(logits) not in {0, len(pools)}:
+        raise KakuriError("KK-Z11", "pools of different images or teachers do not join", where="pools", got=len(pools))
+    return Pool(torch.cat([pool.images for pool in pools]), first.labels, torch.cat(logits) if logits else None)
+
+
 def save_pool(path: Path, pool: Pool) -> None:
-    """Write the pool as one safetensors file, atomically. Raises KK-Z20 when that fails."""
+    """Write the pool as one safetensors file, atomically. Raises KK-F10 when that fails."""
     tensors = {"images": pool.images, "labels": pool.labels}
-    write_atomically(path, save(tensors if pool.logits is None else {**tensors, "logits": pool.logits}))
+    with atomic_write(path) as file:
+        file.write(save(tensors if pool.logits is None else {**tensors, "logits": pool.logits}))
 
 
 def load_pool(path: Path) -> Pool:
