@@ -108,7 +108,7 @@ def test_an_audit_of_a_package_end_to_end(workplace: Path, capsys: pytest.Captur
     assert code == (0 if report["ok"] else exit_codes.AUDIT)
     assert (workplace / "audit.html").read_text().startswith("<!doctype html>")
     assert report["recordings"][0]["shared_bytes"]["evaluation keys"] > 0
-    with_keys = run(f"{line} --keys client.kkey --images 20 --answers 30", capsys)[1]
+    with_keys = run(f"{line} --keys client.kkey --images 20", capsys)[1]
     assert with_keys["recordings"][0]["samples"] == 40
     assert run("audit net.kkr", capsys)[1]["error"]["code"] == "KK-D32"
     assert run("audit net.kkr -o report.txt", capsys)[1]["error"]["code"] == "KK-A07"
