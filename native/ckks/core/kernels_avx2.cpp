@@ -193,53 +193,55 @@ void dot(const Modulus& m, u64* r, const ProductTerm* terms, std::size_t count, 
 
 constexpr int kInputShift = 25;
 constexpr int kWeightShift = 24;
-constexpr std::size_t kTileWords = 64;      // coefficients of every input packed side by side
-constexpr std::size_t kChunk = 1024;        // inputs per exact sum
+constexpr int kNarrowBits = 31;         // |weight| below 2^31 is one signed 32-bit factor
+constexpr std::size_t kChunk = 512;     // inputs per exact sum
 constexpr std::size_t kOutputsAtOnce = 4;
-constexpr int kNarrowBits = 31;             // |weight| below 2^31 is one signed 32-bit factor
+constexpr std::size_t kTileWords = 16;  // coefficients of every input packed side by side: a chunk's tile stays in cache
+constexpr std::size_t kTiles = 4;       // tiles packed at once, so that an input is read in runs of eight lines
 
-// Lanes as low and high 32-bit halves: xl and xh, each below 2^25.
-void pack_tile(u64* tile, const u64* const* inputs, std::size_t count, std::size_t start, std::size_t words) {
+// Coefficients [start, start + words) of every input into tiles [tile][input][kTileWords], each lane as two 32-bit halves xl
+// (low) and xh, both below 2^25.
+void pack_tiles(u64* tiles, const u64* const* inputs, std::size_t count, std::size_t start, std::size_t words) {
     const __m256i mask = _mm256_set1_epi64x((1 << kInputShift) - 1);
     for (std::size_t i = 0; i < count; ++i) {
         for (std::size_t j = 0; j < words; j += kLanes) {
             const __m256i x = load_words(inputs[i] + start + j);
             const __m256i high = _mm256_slli_epi64(_mm256_srli_epi64(x, kInputShift), 32);
-            store_words(tile + i * kTileWords + j, _mm256_or_si256(_mm256_and_si256(x, mask), high));
+            store_words(tiles + (j / kTileWords * count + i) * kTileWords + j % kTileWords,
+                        _mm256_or_si256(_mm256_and_si256(x, mask), high));
         }
     }
 }
 
-// A 64-bit signed lane as high 2^32 + low, both exact doubles.
-struct SplitSum {
-    Vector low;
-    Vector high;
-};
-
-SplitSum split(__m256i sum) {
-    const __m256i low = _mm256_and_si256(sum, _mm256_set1_epi64x(0xffffffff));
-    // The signed upper half, offset by 2^31 to be a non-negative word.
-    const __m256i high = _mm256_srli_epi64(_mm256_xor_si256(sum, _mm256_set1_epi64x(static_cast<i64>(u64{1} << 63))), 32);
-    return {from_words(low), _mm256_sub_pd(from_words(high), broadcast(0x1p31))};
-}
-
-Multiplier power_of_two(const Modulus& m, u64 exponent) { return multiplier(m.power(2, exponent), m.q); }
-
-struct SumWeights {
-    explicit SumWeights(const Modulus& m, u64 shift) : low(power_of_two(m, shift)), high(power_of_two(m, shift + 32)) {}
+// 2^shift and 2^(shift + 32) modulo q, to bring a signed 64-bit sum of weight 2^shift to a residue.
+class SumScale {
+public:
+    SumScale(const Modulus& m, u64 shift) : low_(multiplier(m.power(2, shift), m.q)), high_(multiplier(m.power(2, shift + 32), m.q)) {}
     Vector residue(const Field& f, __m256i sum) const {
-        const SplitSum parts = split(sum);
-        return _mm256_add_pd(f.multiply(parts.low, low), f.multiply(parts.high, high));
+        const __m256i low = _mm256_and_si256(sum, _mm256_set1_epi64x(0xffffffff));
+        // The signed upper half, offset by 2^31 to be a non-negative word.
+        const __m256i high = _mm256_srli_epi64(_mm256_xor_si256(sum, _mm256_set1_epi64x(static_cast<i64>(u64{1} << 63))), 32);
+        return _mm256_add_pd(f.multiply(from_words(low), low_),
+                             f.multiply(_mm256_sub_pd(from_words(high), broadcast(0x1p31)), high_));
     }
-    Multiplier low;
-    Multiplier high;
+
+private:
+    Multiplier low_;
+    Multiplier high_;
 };
 
-// One tile of one group of outputs. factors: for every input kParts x kOutputs signed 32-bit numbers in 64-bit lanes.
+struct SumField {
+    Field f;
+    SumScale scale[2][2];  // [part of the weight][half of the input]
+    explicit SumField(const Modulus& m)
+        : f(m.q), scale{{SumScale(m, 0), SumScale(m, kInputShift)}, {SumScale(m, kWeightShift), SumScale(m, kInputShift + kWeightShift)}} {}
+};
+
+// One tile of one group of outputs. factors: [input][part][output].
 template <std::size_t kOutputs, std::size_t kParts>
-void sum_tile(const Field& f, const SumWeights* weights, u64* const* outputs, const u64* tile, const i64* factors,
-              std::size_t count, std::size_t start, std::size_t words, bool accumulate) {
-    for (std::size_t j = 0; j < words; j += kLanes) {
+void sum_tile(const SumField& field, u64* const* outputs, const u64* tile, const i64* factors, std::size_t count, std::size_t start,
+              bool accumulate) {
+    for (std::size_t j = 0; j < kTileWords; j += kLanes) {
         __m256i low[kParts][kOutputs];
         __m256i high[kParts][kOutputs];
         for (std::size_t p = 0; p < kParts; ++p)
@@ -259,64 +261,81 @@ void sum_tile(const Field& f, const SumWeights* weights, u64* const* outputs, co
         for (std::size_t o = 0; o < kOutputs; ++o) {
             u64* out = outputs[o] + start + j;
             Vector sum = accumulate ? residues(out) : _mm256_setzero_pd();
-            for (std::size_t p = 0; p < kParts; ++p)
-                sum = _mm256_add_pd(sum, _mm256_add_pd(weights[2 * p].residue(f, low[p][o]), weights[2 * p + 1].residue(f, high[p][o])));
-            store_words(out, f.canonical(sum));
+            for (std::size_t p = 0; p < kParts; ++p) {
+                const Vector parts = _mm256_add_pd(field.scale[p][0].residue(field.f, low[p][o]),
+                                                   field.scale[p][1].residue(field.f, high[p][o]));
+                sum = _mm256_add_pd(sum, parts);
+            }
+            store_words(out, field.f.canonical(sum));
         }
     }
 }
 
-template <std::size_t kOutputs, std::size_t kParts>
-void sum_group(const Field& f, const SumWeights* sum_weights, u64* const* outputs, const u64* tile, const i64* weights,
-               std::size_t row, std::size_t count, std::size_t start, std::size_t words, bool accumulate) {
-    // Weights of the group, interleaved in the order of use; split as wh 2^24 + wl with wl in [-2^23, 2^23).
-    std::vector<i64> factors(count * kParts * kOutputs);
-    for (std::size_t i = 0; i < count; ++i) {
-        for (std::size_t o = 0; o < kOutputs; ++o) {
-            const i64 w = weights[o * row + i];
-            const i64 high = (w + (i64{1} << (kWeightShift - 1))) >> kWeightShift;
-            i64* at = &factors[i * kParts * kOutputs + o];
-            at[0] = kParts == 1 ? w : w - high * (i64{1} << kWeightShift);
-            if (kParts == 2) at[kOutputs] = high;
-        }
-    }
-    sum_tile<kOutputs, kParts>(f, sum_weights, outputs, tile, factors.data(), count, start, words, accumulate);
+// Outputs in groups: how many the group that starts at output o holds.
+std::size_t group_size(std::size_t o, std::size_t output_count, std::size_t at_once) {
+    return o + at_once <= output_count ? at_once : 1;
 }
 
-// Bounds: a narrow product is below 2^25 2^(bits), a wide one below 2^25 2^25; kChunk = 2^10 of them stay below 2^62 for narrow
-// weights below 2^27, and for wide ones always.
+// The weights of inputs [first, first + count) in the order of use: [group][input][part][output], the parts being w itself, or wl
+// in [-2^23, 2^23) and wh.
 template <std::size_t kParts>
-void weighted_tile(const Field& f, const SumWeights* sum_weights, u64* const* outputs, std::size_t output_count, const u64* tile,
-                   const i64* weights, std::size_t row, std::size_t count, std::size_t start, std::size_t words, bool accumulate) {
-    std::size_t o = 0;
-    for (; o + kOutputsAtOnce <= output_count; o += kOutputsAtOnce)
-        sum_group<kOutputsAtOnce, kParts>(f, sum_weights, outputs + o, tile, weights + o * row, row, count, start, words, accumulate);
-    for (; o < output_count; ++o)
-        sum_group<1, kParts>(f, sum_weights, outputs + o, tile, weights + o * row, row, count, start, words, accumulate);
+std::vector<i64> arranged_factors(const i64* weights, std::size_t output_count, std::size_t row, std::size_t first, std::size_t count,
+                                  std::size_t at_once) {
+    std::vector<i64> factors(output_count * count * kParts);
+    for (std::size_t o = 0; o < output_count; o += group_size(o, output_count, at_once)) {
+        const std::size_t size = group_size(o, output_count, at_once);
+        for (std::size_t i = 0; i < count; ++i) {
+            for (std::size_t g = 0; g < size; ++g) {
+                const i64 w = weights[(o + g) * row + first + i];
+                const i64 high = (w + (i64{1} << (kWeightShift - 1))) >> kWeightShift;
+                i64* at = &factors[(o * count + i * size) * kParts + g];
+                at[0] = kParts == 1 ? w : w - high * (i64{1} << kWeightShift);
+                if (kParts == 2) at[size] = high;
+            }
+        }
+    }
+    return factors;
+}
+
+// Sums over one chunk of inputs. Bounds: a product is below 2^(25 + bits) when narrow and below 2^51 when wide; at most 2^9 of them
+// are added, which the caller has checked to stay below 2^62.
+template <std::size_t kParts>
+void weighted_chunk(const SumField& field, u64* const* outputs, std::size_t output_count, const u64* const* inputs,
+                    const i64* weights, std::size_t row, std::size_t first, std::size_t count, std::size_t n) {
+    constexpr std::size_t kAtOnce = kParts == 1 ? kOutputsAtOnce : kOutputsAtOnce / 2;  // twelve sums would not fit the registers
+    const std::vector<i64> factors = arranged_factors<kParts>(weights, output_count, row, first, count, kAtOnce);
+    Buffer tiles(kTiles * count * kTileWords);
+    for (std::size_t start = 0; start < n; start += kTiles * kTileWords) {
+        const std::size_t words = std::min(kTiles * kTileWords, n - start);
+        pack_tiles(tiles.data(), inputs + first, count, start, words);
+        for (std::size_t t = 0; t < words / kTileWords; ++t) {
+            const u64* tile = tiles.data() + t * count * kTileWords;
+            for (std::size_t o = 0; o < output_count; o += group_size(o, output_count, kAtOnce)) {
+                const i64* group = &factors[o * count * kParts];
+                if (group_size(o, output_count, kAtOnce) == kAtOnce)
+                    sum_tile<kAtOnce, kParts>(field, outputs + o, tile, group, count, start + t * kTileWords, first > 0);
+                else
+                    sum_tile<1, kParts>(field, outputs + o, tile, group, count, start + t * kTileWords, first > 0);
+            }
+        }
+    }
 }
 
 void weighted_sum(const Modulus& m, u64* const* outputs, std::size_t output_count, const u64* const* inputs, const i64* weights,
                   std::size_t count, std::size_t n) {
-    const Field f(m.q);
-    const SumWeights sum_weights[4] = {SumWeights(m, 0), SumWeights(m, kInputShift), SumWeights(m, kWeightShift),
-                                       SumWeights(m, kInputShift + kWeightShift)};
+    const SumField field(m);
     u64 largest = 0;
     for (std::size_t i = 0; i < output_count * count; ++i)
         largest = std::max(largest, static_cast<u64>(weights[i] < 0 ? -weights[i] : weights[i]));
-    const int bits = static_cast<int>(std::bit_width(largest));
-    const int terms = static_cast<int>(std::bit_width(std::min(count, kChunk)));
+    const auto bits = static_cast<int>(std::bit_width(largest));
+    const auto terms = static_cast<int>(std::bit_width(std::min(count, kChunk)));
     const bool narrow = bits <= kNarrowBits && bits + kInputShift + terms <= 62;
-    Buffer tile(kTileWords * std::min(count, kChunk));
-    for (std::size_t start = 0; start < n; start += kTileWords) {
-        const std::size_t words = std::min(kTileWords, n - start);
-        for (std::size_t first = 0; first < count; first += kChunk) {
-            const std::size_t size = std::min(kChunk, count - first);
-            pack_tile(tile.data(), inputs + first, size, start, words);
-            if (narrow)
-                weighted_tile<1>(f, sum_weights, outputs, output_count, tile.data(), weights + first, count, size, start, words, first > 0);
-            else
-                weighted_tile<2>(f, sum_weights, outputs, output_count, tile.data(), weights + first, count, size, start, words, first > 0);
-        }
+    for (std::size_t first = 0; first < count; first += kChunk) {
+        const std::size_t size = std::min(kChunk, count - first);
+        if (narrow)
+            weighted_chunk<1>(field, outputs, output_count, inputs, weights, count, first, size, n);
+        else
+            weighted_chunk<2>(field, outputs, output_count, inputs, weights, count, first, size, n);
     }
 }
 

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from kakuri.errors import KakuriError
 from kakuri.zoo.data.dataset import ImageDataset
@@ -113,7 +114,8 @@ class _State:
         self.optimizer = torch.optim.AdamW(
             module.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
         )
-        self.averaged = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        self._current = {name: value.detach() for name, value in module.state_dict().items()}
+        self.averaged = {name: value.clone() for name, value in self._current.items()}
 
     def learning_rate(self) -> float:
         recipe, done = self.recipe, self.step / self.steps_per_epoch
@@ -136,11 +138,14 @@ class _State:
         self.step += 1
         if self.recipe.ema_decay:
             decay = min(self.recipe.ema_decay, self.step / (self.step + 10))
-            for name, value in self.module.state_dict().items():
-                if value.is_floating_point():
-                    self.averaged[name].lerp_(value, 1 - decay)
-                else:
-                    self.averaged[name].copy_(value)
+            get_ema_multi_avg_fn(decay)(*self._pairs(floating=True), self.step)
+            for old, new in zip(*self._pairs(floating=False), strict=True):
+                old.copy_(new)
+
+    def _pairs(self, *, floating: bool) -> tuple[list[Tensor], list[Tensor]]:
+        """(averaged, current) tensors, weights and running statistics or counters."""
+        names = [name for name, value in self.averaged.items() if value.is_floating_point() == floating]
+        return [self.averaged[name] for name in names], [self._current[name] for name in names]
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
@@ -193,7 +198,7 @@ def _run_epoch(state: _State, batches: Source, seed: int, epoch: int) -> tuple[f
         torch.manual_seed(_epoch_seed(seed, epoch, "module"))
         for batch in batches.epoch(generator, state.recipe.batch_size):
             excess.clear()
-            logits = state.module(batch.images)
+            logits = state.module(batch.images.contiguous(memory_format=torch.channels_last))
             loss = _loss(logits, batch, state.recipe)
             if excess:
                 loss = loss + state.recipe.range_penalty * torch.stack(excess).sum()
@@ -238,7 +243,7 @@ def _excess_recorder(state: _State) -> Iterator[list[Tensor]]:
 
 def _excess_hook(found: list[Tensor], radius: float) -> Callable[[nn.Module, tuple[Any, ...]], None]:
     def hook(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-        found.append((inputs[0].abs() - radius).relu().square().mean())
+        found.append(functional.softshrink(inputs[0], radius).square().mean())
 
     return hook
 
