@@ -138,6 +138,29 @@ def test_the_process_exits_with_the_code_and_without_a_traceback(workplace: Path
     assert shown == f"kakuri {kakuri.__version__}\n"
 
 
+def test_a_servers_process_loads_no_module_that_can_hold_a_secret_key(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(BUILD, capsys)[0] == 0
+    assert run("run client.kkey digit.png -o query.kkq", capsys)[0] == 0
+    secret = ["kakuri._ckks_secret", "kakuri.trust.secret_file", "kakuri.encrypted.client"]
+    script = (
+        "import sys; from kakuri.cli.main import main; code = main(sys.argv[1:]); "
+        f"print(code, [name for name in {secret} if name in sys.modules], file=sys.stderr)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(kakuri.__file__).parents[1])}
+    sides = {
+        "run net.kkr query.kkq -o answer.kka": "0 []",
+        "run net.kkr client.kkey -o x": "5 []",
+        "run client.kkey digit.png -o again.kkq": f"0 {secret}",  # the probe can fail
+    }
+    for line, expected in sides.items():
+        done = subprocess.run(
+            [sys.executable, "-c", script, *line.split()], capture_output=True, text=True, check=True, env=environment
+        )
+        assert done.stderr.splitlines()[-1] == expected, line
+
+
 def test_a_defect_is_reported_as_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def broken() -> object:
         raise RuntimeError("something nobody thought of")

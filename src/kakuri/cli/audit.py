@@ -24,7 +24,8 @@ from kakuri.cli import exit_codes
 from kakuri.cli.inputs import MAX_FILE_BYTES, read_npy, read_samples
 from kakuri.cli.kinds import Kind, kind_of, refuse_secret, wrong_kind
 from kakuri.cli.output import JsonOption, output_of, printable, table
-from kakuri.cli.rooms import ThreadsOption, passphrase_for
+from kakuri.cli.passphrases import passphrase_for
+from kakuri.cli.rooms import ThreadsOption
 from kakuri.encrypted import Client, Server
 from kakuri.encrypted.rehearsal import rehearse
 from kakuri.errors import KakuriError

@@ -15,6 +15,7 @@ import typer
 
 from kakuri import encrypted
 from kakuri.cli.output import JsonOption, facts, output_of
+from kakuri.cli.passphrases import new_passphrase
 from kakuri.cli.rooms import (
     CalibrationOption,
     ModelArgument,
@@ -25,7 +26,6 @@ from kakuri.cli.rooms import (
     calibration,
     check_room,
     load_model,
-    new_passphrase,
 )
 from kakuri.encrypted import Server
 from kakuri.errors import KakuriError, Problem

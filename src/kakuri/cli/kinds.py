@@ -13,7 +13,7 @@ from pathlib import Path
 from kakuri.errors import KakuriError
 from kakuri.files import open_regular
 from kakuri.package import is_package
-from kakuri.trust.secret_file import is_secret
+from kakuri.trust.secret_magic import is_secret
 
 
 class Kind(enum.Enum):

@@ -7,29 +7,20 @@ a traceback unless ``KAKURI_DEBUG`` is set; then a defect of Kakuri shows where 
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 import typer
 
-from kakuri.cli import audit, bench, build, check, demo, doctor, exit_codes, inspect, plan, run_command
+from kakuri.cli import exit_codes
 from kakuri.cli.output import Output
 from kakuri.errors import KakuriError
 from kakuri.version import __version__
 
 # Every mistake in a command line derives from this; its home is click or typer, depending on typer's release.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-
-app = typer.Typer(
-    name="kakuri",
-    help="Run neural networks on machines their owner does not trust.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 
 def _show_version(value: bool) -> None:
@@ -38,25 +29,43 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _common(
     version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Print the version."),
 ) -> None:
     """Run neural networks on machines their owner does not trust."""
 
 
-for name, module in (
-    ("check", check),
-    ("plan", plan),
-    ("build", build),
-    ("run", run_command),
-    ("audit", audit),
-    ("inspect", inspect),
-    ("demo", demo),
-    ("doctor", doctor),
-    ("bench", bench),
-):
-    app.command(name)(module.command)
+# A command's module is imported when the command is run: a server's process never loads a client's code.
+COMMANDS = {
+    "check": "check",
+    "plan": "plan",
+    "build": "build",
+    "run": "run_command",
+    "audit": "audit",
+    "inspect": "inspect",
+    "demo": "demo",
+    "doctor": "doctor",
+    "bench": "bench",
+}
+
+
+def command_line(arguments: Sequence[str]) -> typer.Typer:
+    """The application with the command that ``arguments`` name, or with all of them for help and for mistakes."""
+    app = typer.Typer(
+        name="kakuri",
+        help="Run neural networks on machines their owner does not trust.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_common)
+    named = arguments[0] if arguments and arguments[0] in COMMANDS else None
+    for name, home in COMMANDS.items():
+        if named in {None, name}:
+            app.command(name)(importlib.import_module(f"kakuri.cli.{home}").command)
+    return app
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -64,27 +73,34 @@ def main(arguments: Sequence[str]) -> int:
     output = Output(as_json="--json" in arguments)
     try:
         with output.kakuri_warnings():
-            done = typer.main.get_command(app).main(
+            done = typer.main.get_command(command_line(arguments)).main(
                 list(arguments), prog_name="kakuri", standalone_mode=False, obj=output
             )
         sys.stdout.flush()
         return done if isinstance(done, int) else exit_codes.OK
-    except KakuriError as error:
-        return output.error(error)
-    except _UsageError as error:
-        return output.error(_usage(error))
     except (typer.Abort, KeyboardInterrupt):
         output.note("interrupted")
         return exit_codes.INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: end quietly
         return exit_codes.OK
-    except Exception as error:
-        if os.environ.get("KAKURI_DEBUG"):
+    except Exception as error:  # noqa: BLE001  the last resort: whatever happened becomes a message and an exit code
+        if os.environ.get("KAKURI_DEBUG") and not isinstance(error, (KakuriError, _UsageError)):
             raise
-        what = f"internal error: {type(error).__name__}: {error}"
-        output.error(KakuriError("KK-X01", what, hint="please report it; KAKURI_DEBUG=1 shows where it happened"))
-        return exit_codes.INTERNAL
+        return output.error(_as_refusal(error))
+
+
+def _as_refusal(error: Exception) -> KakuriError:
+    """Anything that was raised, as something that can be shown."""
+    if isinstance(error, KakuriError):
+        return error
+    if isinstance(error, _UsageError):
+        return _usage(error)
+    if isinstance(error, ImportError):
+        what = f"a module is missing: {error.name or error}"
+        return KakuriError("KK-C05", what, hint="install kakuri with pip; `kakuri doctor` shows what there is")
+    what = f"internal error: {type(error).__name__}: {error}"
+    return KakuriError("KK-X01", what, hint="please report it; KAKURI_DEBUG=1 shows where it happened")
 
 
 def _usage(error: Exception) -> KakuriError:

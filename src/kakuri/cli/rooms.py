@@ -1,9 +1,7 @@
-"""Words that several commands share: rooms, models, calibration, passphrases."""
+"""Words that several commands share: rooms, models, calibration."""
 
 from __future__ import annotations
 
-import os
-import sys
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,13 +13,11 @@ from numpy.typing import NDArray
 from kakuri import model, zoo
 from kakuri.cli.inputs import read_samples
 from kakuri.errors import KakuriError
-from kakuri.trust.secret_file import read_header
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 ROOMS = ("encrypted",)
-PASSPHRASE_VARIABLE = "KAKURI_PASSPHRASE"
 
 RoomArgument = Annotated[str, typer.Argument(metavar="ROOM", help="The protection: encrypted.", show_default=False)]
 ModelArgument = Annotated[
@@ -79,34 +75,3 @@ def calibration(net: ir.Model, source: str, given: list[Path] | None) -> NDArray
         return None
     images: NDArray[np.float32] = zoo.samples.mnist_sample().images
     return images
-
-
-def passphrase_for(path: Path) -> str | None:
-    """None for an unprotected key file; else from the environment, or asked for on a terminal. Raises KK-K2x."""
-    if not read_header(path).protected:
-        return None
-    given = os.environ.get(PASSPHRASE_VARIABLE)
-    if given is not None:
-        return given
-    if not sys.stdin.isatty():
-        raise KakuriError(
-            "KK-K24",
-            "the key file is protected by a passphrase",
-            where=path,
-            hint=f"run it on a terminal, or set {PASSPHRASE_VARIABLE}",
-        )
-    return str(typer.prompt(f"Passphrase of {path}", hide_input=True, err=True))
-
-
-def new_passphrase(wanted: bool) -> str | None:
-    """None unless wanted; then from the environment, or asked for twice."""
-    if not wanted:
-        return None
-    given = os.environ.get(PASSPHRASE_VARIABLE)
-    if given is not None:
-        return given
-    if not sys.stdin.isatty():
-        raise KakuriError(
-            "KK-K24", "a passphrase is needed", hint=f"run it on a terminal, or set {PASSPHRASE_VARIABLE}"
-        )
-    return str(typer.prompt("New passphrase", hide_input=True, confirmation_prompt=True, err=True))

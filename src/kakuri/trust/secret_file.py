@@ -43,8 +43,8 @@ from kakuri.errors import KakuriError
 from kakuri.files import atomic_write, open_regular
 from kakuri.strict_json import Json
 from kakuri.trust.entropy import SystemEntropy
+from kakuri.trust.secret_magic import MAGIC, is_secret
 
-MAGIC = b"kakuri-secret-1\n"
 _NAME = re.compile(r"[a-z][a-z0-9._-]{0,63}")
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 _TAG_BYTES, _SALT_BYTES, _NONCE_BYTES, _DIGEST_BYTES = 16, 16, 12, 32
@@ -167,11 +167,6 @@ def read_header(path: Path | str, limits: SecretLimits | None = None) -> SecretH
     with open_regular(path) as file:
         parsed, _ = _read_header(file, path, limits or SecretLimits())
         return _header(parsed, os.fstat(file.fileno()))
-
-
-def is_secret(head: bytes) -> bool:
-    """Whether bytes begin like a secret file: for servers and commands that must refuse one."""
-    return head[: len(MAGIC)] == MAGIC
 
 
 def _header(parsed: _Parsed, status: os.stat_result) -> SecretHeader:

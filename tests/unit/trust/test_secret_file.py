@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kakuri.errors import KakuriError
-from kakuri.trust import secret_file
 from kakuri.trust.secret_file import SecretLimits, read_header, read_secret, write_secret
+from kakuri.trust.secret_magic import is_secret
 
 SECTIONS = {"secret": bytes(range(200)), "digest": b"\x01" * 32, "empty": b""}
 PUBLIC = {"parameters": "ab12", "log_n": 14}
@@ -199,8 +199,8 @@ def test_other_files_are_told_apart(tmp_path: Path, path: Path) -> None:
         (tmp_path / "o").write_bytes(data)
         (tmp_path / "o").chmod(0o600)
         assert code_of(read_secret, tmp_path / "o", "kind") == "KK-K21"
-    assert secret_file.is_secret(path.read_bytes()[:64])
-    assert not secret_file.is_secret(b"kakuri-secret")
+    assert is_secret(path.read_bytes()[:64])
+    assert not is_secret(b"kakuri-secret")
 
 
 def mutate(data: bytes, random_: random.Random) -> bytes:
