@@ -55,8 +55,8 @@ def encrypted(
     """What the server saw, in two recordings: all queries, and the answers with the seconds that each took.
 
     Every image is sent, and the first ``repeats`` of them twice. Answers cost the server's time: ``answers`` says how
-    many queries are answered (all without it, none with 0), two thirds of them for different images and the rest for
-    their repeats.
+    many queries are answered (all without it, none with 0), three fifths of them for different images and the rest for
+    their repeats; with fewer than 45 the attack on repeats can prove nothing.
     images: (n, ...) as ``client.encrypt`` takes them one by one. labels: (n,). scores: (n, classes) plaintext scores,
     what the answer would have been without the protection. progress: called with a text and a share done.
     """
@@ -101,6 +101,6 @@ def _answered(images: int, repeats: int, answers: int | None) -> NDArray[np.int6
     """Places in the order of queries that are answered; a repeat stands ``images`` places behind its first."""
     if answers is None or answers >= images + repeats:
         return np.arange(images + repeats)
-    twice = min(repeats, answers // 3)
+    twice = min(repeats, answers * 2 // 5)
     once = min(images, answers - twice)
     return np.concatenate([np.arange(once), images + np.arange(min(twice, once))])

@@ -60,8 +60,8 @@ def command(
     ] = None,
     images: Annotated[int, typer.Option("--images", min=20, help="At most so many different inputs.")] = 200,
     answers: Annotated[
-        int, typer.Option("--answers", min=30, help="So many queries are answered; this takes the time.")
-    ] = 30,
+        int, typer.Option("--answers", min=45, help="So many queries are answered; this takes the time.")
+    ] = 45,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the attacks' randomness.")] = 0,
     threads: ThreadsOption = None,
     json: JsonOption = False,
