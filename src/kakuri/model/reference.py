@@ -50,6 +50,8 @@ def calibrate(net: ir.Model, inputs: ArrayLike) -> dict[str, tuple[float, float]
     Raises as ``reference_outputs``.
     """
     names = [value.name or "" for value in activation_inputs(net)]
+    if not names:
+        return {}
     low = dict.fromkeys(names, np.inf)
     high = dict.fromkeys(names, -np.inf)
     for row in _run(net, inputs, names):

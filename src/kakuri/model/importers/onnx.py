@@ -90,6 +90,7 @@ def _deserialize(proto: onnx.ModelProto) -> ir.Model:
 def normalize(net: ir.Model, limits: Limits = DEFAULT_LIMITS) -> ir.Model:
     """A parsed model, changed in place, in the normal form of ``kakuri.model.load``. Raises KK-M02 to KK-M07."""
     _pin_inputs(net)
+    remove_unused(net)
     _upgrade_and_fold(net, limits)
     net = remove_identities(net)
     _check_result(net)

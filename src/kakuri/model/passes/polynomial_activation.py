@@ -82,15 +82,16 @@ def _radius(item: Activation, settings: PolynomialActivation) -> float:
 
 
 def _replace(edit: Editor, item: Activation, settings: PolynomialActivation) -> None:
+    source = edit.current(item.source)
     coefficients = fit(item.function, settings.degree, _radius(item, settings))
     value = edit.node(
         item.node,
         POLYNOMIAL,
-        [item.source],
+        [source],
         {"coefficients": coefficients_attribute(coefficients)},
         name=f"{item.node.name}.polynomial",
-        shape=static_shape(item.source),
-        dtype=item.source.dtype,
+        shape=static_shape(source),
+        dtype=source.dtype,
         domain=CUSTOM_DOMAIN,
     )
     edit.substitute(item.node, value)
