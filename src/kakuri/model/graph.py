@@ -116,6 +116,8 @@ class Editor:
         self._values = value_names(net.graph)
         self._nodes = {node.name for node in net.graph if node.name}
         self._renewed: dict[ir.Value, ir.Value] = {}
+        #: Every node made by ``node``, oldest first.
+        self.inserted: list[ir.Node] = []
 
     def constant(self, base: str, array: Array) -> ir.Value:
         """A new initializer holding ``array``."""
@@ -153,6 +155,7 @@ class Editor:
             name=fresh_name(self._nodes, name),
         )
         self.graph.insert_before(before, node)
+        self.inserted.append(node)
         return value
 
     def substitute(self, node: ir.Node, value: ir.Value, *, keep_name: bool = True) -> None:

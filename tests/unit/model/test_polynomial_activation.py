@@ -111,6 +111,15 @@ def test_an_activation_of_an_activation():
     np.testing.assert_allclose(reference_outputs(net, x), expected, atol=1e-5)
 
 
+def test_a_constant_activation_is_refused_by_name():
+    net = loaded(
+        model([helper.make_node("Clip", ["x", "six", "six"], ["y"], name="act")], {"x": [1, 4]}, ["y"], CONSTANTS)
+    )
+    with pytest.raises(KakuriError) as caught:
+        polynomial_activation(net)
+    assert (caught.value.code, caught.value.problem.where) == ("KK-M25", "act")
+
+
 def coefficients(net):
     return {node.name: coefficients_of(node) for node in net.graph if is_polynomial(node)}
 

@@ -56,6 +56,20 @@ def polynomial_net():
     return net
 
 
+def test_the_order_of_weights_and_attributes_does_not_matter():
+    weights = {"a": np.ones((2, 2), np.float32), "b": np.zeros(2, np.float32)}
+    gemm = helper.make_node("Gemm", ["x", "a", "b"], ["y"], name="fc", transB=1, alpha=0.5)
+    proto = model([gemm], {"x": [1, 2]}, ["y"], weights)
+    proto.metadata_props.add(key="first", value="1")
+    proto.metadata_props.add(key="second", value="2")
+    data = to_bytes(loaded(proto))
+    for entries in (proto.graph.initializer, proto.graph.node[0].attribute, proto.metadata_props):
+        reordered = list(entries)[::-1]
+        del entries[:]
+        entries.extend(reordered)
+    assert to_bytes(loaded(proto)) == data
+
+
 def test_metadata_travels():
     assert dict(from_bytes(to_bytes(polynomial_net())).metadata_props) == {"kakuri.preprocessing": "{}"}
 

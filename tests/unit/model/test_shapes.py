@@ -168,6 +168,8 @@ MISFITS = {
     "Softmax": single("Softmax", [1, 4], axis=2),
     "BatchNormalization": single("BatchNormalization", [1, 2, 3], dict.fromkeys("gbm", floats(2)) | {"v": floats(3)}),
     "PRelu": single("PRelu", [1, 2], {"s": floats(3, 2)}),
+    "Split": single("Split", [2, 4], outputs=2, num_outputs=3),
+    "QuantizeLinear": single("QuantizeLinear", [1, 4], {"s": floats(3)}),
     "LSTM": single("LSTM", [4, 1, 3], {"w": floats(1, 8, 2), "r": floats(1, 8, 2)}, hidden_size=2),
 }
 
