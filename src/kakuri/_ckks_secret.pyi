@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Secret side of the CKKS kernel: the only module whose types hold a secret key. Server code may not import it."""
-=======
 """Secret side of the CKKS kernel: the only module with a type that holds a secret key. Servers may not import it."""
->>>>>>> native
 
 from collections.abc import Mapping
 
