@@ -32,8 +32,7 @@ LOG_N = 14  # the document's 8,192 slots
 # Where the printed value is not what its own formulas give (S4 table 4.1); found by arithmetic.
 MISPRINTS = {
     ("3layer-CNN", "swish-rg7-deg4", "channel", "rescale"): "formula 175; the pruned rows follow it",
-    ("3layer-CNN-Pruned-R1", "swish-rg7-deg4", "batch", "rescale"): "formula 4,090",
-    ("3layer-CNN-Pruned-R2", "swish-rg7-deg4", "batch", "rescale"): "formula 3,706",
+    ("3layer-CNN-Pruned-R1", "swish-rg7-deg4", "batch", "rescale"): "formula 4,090, printed 4,088",
 }
 
 

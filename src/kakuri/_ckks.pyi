@@ -24,9 +24,11 @@ def max_log_qp(log_n: int) -> float:
 def kernel_path() -> str:
     """'ifma', 'avx2' or 'scalar': what run-time dispatch chose."""
 
-def available_kernel_paths() -> list[str]: ...
+def available_kernel_paths() -> list[str]:
+    """Fastest first; the last is 'scalar'."""
+
 def set_kernel_path(path: str) -> None:
-    """For tests: force a path. All paths give bit-identical results."""
+    """For tests: force a path (also 'ifma-emulated', slow). All paths give bit-identical results. Refused: KK-N13."""
 
 class Parameters:
     """Checked, frozen. Refused (KK-N01..) unless moduli are valid and log2(Q P) is within ``max_log_qp``;
@@ -65,7 +67,7 @@ class Parameters:
         """32 bytes naming these parameters; stands in the header of every serialised object."""
     def to_bytes(self) -> bytes: ...
     @staticmethod
-    def from_bytes(data: bytes, *, allow_insecure: bool = False) -> Parameters: ...
+    def from_bytes(data: bytes | bytearray | memoryview, *, allow_insecure: bool = False) -> Parameters: ...
     def __eq__(self, other: object) -> bool: ...
     def __hash__(self) -> int: ...
 
@@ -78,6 +80,17 @@ class Plaintext:
     def scale(self) -> float: ...
     @property
     def nbytes(self) -> int: ...
+    def residues(self) -> NDArray[np.uint64]:
+        """(level + 1, N) in NTT form: position j holds the value at psi^(2 br(j) + 1), psi the smallest 2N-th root."""
+
+def decode(plaintext: Plaintext) -> NDArray[np.float64]:
+    """(slots,): the values that ``encode`` was given, up to its rounding."""
+
+def transform(
+    parameters: Parameters, prime: int, values: NDArray[np.uint64], *, inverse: bool = False
+) -> NDArray[np.uint64]:
+    """(N,) -> (N,): coefficients to NTT form modulo prime number ``prime`` (q_0 ... q_L, then special), or back. For
+    tests and for interchange with other libraries."""
 
 def encode(parameters: Parameters, values: NDArray[np.float64], scale: float, level: int) -> Plaintext:
     """values: (<= slots,) real, padded with zeros. Refuses non-finite values and |coefficient| * scale >= q/2."""
@@ -99,14 +112,23 @@ class Ciphertext:
         """Little-endian, fixed header (magic, version, parameter digest, level, size, scale, payload length),
         limbs bit-packed to the bits of their prime, CRC-free: authenticity is the transport's job.
         A fresh symmetric encryption stores a 32-byte seed in place of its second polynomial."""
+    @property
+    def memory_bytes(self) -> int: ...
     @staticmethod
-    def from_bytes(parameters: Parameters, data: bytes) -> Ciphertext:
-        """Validates everything before allocating; residues must be below their prime."""
+    def from_bytes(parameters: Parameters, data: bytes | bytearray | memoryview) -> Ciphertext:
+        """Validates everything before allocating; residues must be below their prime. Refused: KK-F41 .. KK-F46."""
+    def residues(self) -> NDArray[np.uint64]:
+        """(size, level + 1, N) in NTT form, as in ``Plaintext.residues``."""
+    @staticmethod
+    def from_residues(parameters: Parameters, residues: NDArray[np.uint64], scale: float) -> Ciphertext:
+        """From such an array; for tests and for interchange with other libraries."""
 
 class PublicKey:
+    @property
+    def parameters(self) -> Parameters: ...
     def to_bytes(self) -> bytes: ...
     @staticmethod
-    def from_bytes(parameters: Parameters, data: bytes) -> PublicKey: ...
+    def from_bytes(parameters: Parameters, data: bytes | bytearray | memoryview) -> PublicKey: ...
 
 def encrypt(public_key: PublicKey, plaintext: Plaintext) -> Ciphertext:
     """Public-key encryption; randomness from the operating system."""
@@ -118,7 +140,7 @@ class EvaluationKeys:
     def parameters(self) -> Parameters: ...
     @property
     def rotations(self) -> dict[int, int]:
-        """step -> highest level at which the key works."""
+        """step -> highest level at which the key works. Steps are normalised to 1 ... slots - 1 (-1 is slots - 1)."""
     @property
     def relinearization_level(self) -> int | None: ...
     @property
@@ -128,7 +150,7 @@ class EvaluationKeys:
     def memory_bytes(self) -> int: ...
     def to_bytes(self) -> bytes: ...
     @staticmethod
-    def from_bytes(parameters: Parameters, data: bytes | memoryview) -> EvaluationKeys: ...
+    def from_bytes(parameters: Parameters, data: bytes | bytearray | memoryview) -> EvaluationKeys: ...
 
 class Evaluator:
     """Homomorphic operations. ``threads`` cores are used inside each call. Steps rotate left: slot i of the result is
@@ -140,6 +162,8 @@ class Evaluator:
         """Incremented where an instruction executes: hadd, hadd_plain, hmulplain, hmul, hsquare, mask_multiply,
         rotation, rotation_identity, relinearize, rescale, keyswitch_modup, keyswitch_moddown."""
     def reset_counters(self) -> None: ...
+    @property
+    def threads(self) -> int: ...
     def add(self, a: Ciphertext, b: Ciphertext) -> Ciphertext: ...
     def sub(self, a: Ciphertext, b: Ciphertext) -> Ciphertext: ...
     def negate(self, a: Ciphertext) -> Ciphertext: ...
@@ -177,6 +201,6 @@ class Evaluator:
         (a transparent ciphertext)."""
     def rotate(self, a: Ciphertext, step: int) -> Ciphertext: ...
     def rotate_hoisted(self, a: Ciphertext, steps: Sequence[int]) -> list[Ciphertext]:
-        """All rotations of one ciphertext with one decomposition (ModUp)."""
+        """All rotations of one ciphertext with one decomposition (ModUp); the same results as ``rotate``."""
     def rotate_sum(self, a: Ciphertext, steps: Sequence[int]) -> Ciphertext:
         """a + sum over the chain: for s in steps: a = a + rotate(a, s)."""

@@ -1,4 +1,4 @@
-"""Secret side of the CKKS kernel: the only module whose types hold a secret key. Server code may not import it."""
+"""Secret side of the CKKS kernel: the only module with a type that holds a secret key. Servers may not import it."""
 
 from collections.abc import Mapping
 
@@ -17,10 +17,11 @@ class SecretKey:
     def to_bytes(self) -> bytes:
         """Header and 2 bits per coefficient. The caller protects the bytes."""
     @staticmethod
-    def from_bytes(parameters: Parameters, data: bytes) -> SecretKey: ...
+    def from_bytes(parameters: Parameters, data: bytes | bytearray | memoryview) -> SecretKey: ...
     def public_key(self) -> PublicKey: ...
     def evaluation_keys(self, rotations: Mapping[int, int], relinearization_level: int | None = None) -> EvaluationKeys:
-        """rotations: step -> highest level needed; only limbs and digits up to that level are made."""
+        """rotations: step -> highest level needed; only limbs and digits up to that level are made. Steps wrap around
+        (-1 is slots - 1); step 0 needs no key and is passed over. Refused without special moduli: KK-N03."""
     def encrypt(self, plaintext: Plaintext) -> Ciphertext:
         """Symmetric, seeded: half the bytes of a public-key encryption."""
     def decrypt(

@@ -1,4 +1,5 @@
-// Purpose: time the kernel's operations on every available path, interleaved, so that a slow moment of the machine hits all.
+// Purpose: time the kernel's operations on every available path, interleaved, so that a slow moment of the machine
+//   hits all.
 // Usage: ckks_bench [log_n [limbs [special [digits [runs]]]]]. Prints medians in microseconds of the calling thread's
 //   CPU time, and beside them the fastest run.
 #include <time.h>
@@ -75,14 +76,16 @@ int main(int argc, char** argv) {
         {"square", [&] { evaluator.square(a); }},
         {"multiply_plain", [&] { evaluator.multiply_plain(a, plain); }},
         {"add", [&] { evaluator.add(a, a); }},
-        {"linear_combination 10x25, each term", [&] { evaluator.linear_combination(pointers, weights, 10, 0x1p20, nullptr); }},
+        {"linear_combination 10x25, each term",
+         [&] { evaluator.linear_combination(pointers, weights, 10, 0x1p20, nullptr); }},
         {"  the same, 40-bit weights", [&] { evaluator.linear_combination(pointers, weights, 10, 0x1p32, nullptr); }},
         {"dot_plain 25, each term", [&] { evaluator.dot_plain(pointers, plains); }},
     };
     const auto share = [](const std::string& name) {
-        return name.find("of 8") != std::string::npos ? 8.0 : name.find("10x25") != std::string::npos || name[0] == ' ' ? 250.0
-               : name.find("dot_plain") != std::string::npos                                                              ? 25.0
-                                                                                                                          : 1.0;
+        return name.find("of 8") != std::string::npos                      ? 8.0
+               : name.find("10x25") != std::string::npos || name[0] == ' ' ? 250.0
+               : name.find("dot_plain") != std::string::npos               ? 25.0
+                                                                           : 1.0;
     };
     const std::vector<std::string> paths = KernelSelection::available();
     std::vector<std::vector<double>> times(cases.size() * paths.size());
@@ -96,8 +99,8 @@ int main(int argc, char** argv) {
             }
         }
     }
-    std::printf("N = %zu, %d + %d primes, %d digits, %d runs; microseconds, median (fastest)\n", context->n(), limbs, special,
-                digits, runs);
+    std::printf("N = %zu, %d + %d primes, %d digits, %d runs; microseconds, median (fastest)\n", context->n(), limbs,
+                special, digits, runs);
     std::printf("%-38s", "");
     for (const std::string& path : paths) std::printf("%22s", path.c_str());
     std::printf("\n");

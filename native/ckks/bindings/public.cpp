@@ -46,7 +46,9 @@ Ciphertext ciphertext_from_residues(const Parameters& parameters, const ResidueA
     const int level = static_cast<int>(std::min<std::size_t>(array.shape(1), kMaxPrimes + 1)) - 1;
     if ((array.shape(0) != 2 && array.shape(0) != 3) || array.shape(2) != context.n())
         throw Error({"KK-N11", "residues must have the shape (2 or 3, level + 1, N)", "residues",
-                     std::to_string(array.shape(0)) + " x " + std::to_string(array.shape(1)) + " x " + std::to_string(array.shape(2)), "", ""});
+                     std::to_string(array.shape(0)) + " x " + std::to_string(array.shape(1)) + " x " +
+                         std::to_string(array.shape(2)),
+                     "", ""});
     check_level(level, context.max_level(), "residues");
     check_scale(scale, context.log_modulus(level), "scale");
     Ciphertext out(parameters.context, static_cast<int>(array.shape(0)), level, scale);
@@ -55,7 +57,8 @@ Ciphertext ciphertext_from_residues(const Parameters& parameters, const ResidueA
         for (int i = 0; i <= level; ++i)
             for (std::size_t j = 0; j < context.n(); ++j)
                 if (out.limb(p, i)[j] >= context.modulus(i).q)
-                    throw Error({"KK-N11", "a residue is not below its prime", "residues", "", std::to_string(context.modulus(i).q), ""});
+                    throw Error({"KK-N11", "a residue is not below its prime", "residues", "",
+                                 std::to_string(context.modulus(i).q), ""});
     return out;
 }
 
@@ -63,7 +66,8 @@ nb::ndarray<nb::numpy, u64> transform(const Parameters& parameters, int prime, c
     const Context& context = *parameters.context;
     if (prime < 0 || prime > context.max_level() + context.special_count() || values.shape(0) != context.n())
         throw Error({"KK-N11", "one residue per coefficient of an existing prime is needed", "values",
-                     std::to_string(values.shape(0)) + " values, prime " + std::to_string(prime), std::to_string(context.n()), ""});
+                     std::to_string(values.shape(0)) + " values, prime " + std::to_string(prime),
+                     std::to_string(context.n()), ""});
     Buffer words(context.n());
     for (std::size_t j = 0; j < context.n(); ++j) words.data()[j] = context.modulus(prime).reduce(values.data()[j]);
     if (inverse)
@@ -77,8 +81,10 @@ void bind_parameters(nb::module_& m, const std::shared_ptr<PythonHost>& host) {
     nb::class_<Parameters>(m, "Parameters")
         .def(
             "__init__",
-            [host](Parameters* self, int log_n, std::vector<u64> moduli, std::vector<u64> special_moduli, int digits, bool allow_insecure) {
-                new (self) Parameters(make_parameters(host, {log_n, std::move(moduli), std::move(special_moduli), digits}, allow_insecure));
+            [host](Parameters* self, int log_n, std::vector<u64> moduli, std::vector<u64> special_moduli, int digits,
+                   bool allow_insecure) {
+                new (self) Parameters(make_parameters(
+                    host, {log_n, std::move(moduli), std::move(special_moduli), digits}, allow_insecure));
             },
             nb::arg("log_n"), nb::arg("moduli"), nb::arg("special_moduli"), nb::arg("digits"), nb::kw_only(),
             nb::arg("allow_insecure") = false)
@@ -103,10 +109,13 @@ void bind_parameters(nb::module_& m, const std::shared_ptr<PythonHost>& host) {
                 return make_parameters(host, parse_parameters(ByteView(data).span()), allow_insecure);
             },
             nb::arg("data"), nb::kw_only(), nb::arg("allow_insecure") = false)
-        .def("__eq__",
-             [](const Parameters& a, nb::object other) {
-                 return nb::isinstance<Parameters>(other) && nb::cast<const Parameters&>(other).context->digest() == a.context->digest();
-             }, nb::arg("other").none())
+        .def(
+            "__eq__",
+            [](const Parameters& a, nb::object other) {
+                return nb::isinstance<Parameters>(other) &&
+                       nb::cast<const Parameters&>(other).context->digest() == a.context->digest();
+            },
+            nb::arg("other").none())
         .def("__hash__",
              [](const Parameters& p) {
                  std::int64_t hash = 0;
@@ -114,7 +123,8 @@ void bind_parameters(nb::module_& m, const std::shared_ptr<PythonHost>& host) {
                  return hash >> 3;
              })
         .def("__repr__", [](const Parameters& p) {
-            return "Parameters(log_n=" + std::to_string(p.context->log_n()) + ", levels=" + std::to_string(p.context->max_level()) +
+            return "Parameters(log_n=" + std::to_string(p.context->log_n()) +
+                   ", levels=" + std::to_string(p.context->max_level()) +
                    ", digits=" + std::to_string(p.context->literal().digits) + ", log_qp=" + text(p.context->log_qp()) +
                    ", security_bits=" + std::to_string(p.context->security_bits()) + ")";
         });
@@ -144,26 +154,32 @@ void bind_data(nb::module_& m) {
                  }
                  return to_python(data);
              })
-        .def_static("from_bytes",
-                    [](const Parameters& parameters, nb::object data) {
-                        const ByteView view(data);
-                        const nb::gil_scoped_release unlocked;
-                        return parse_ciphertext(parameters.context, view.span());
-                    }, nb::arg("parameters"), nb::arg("data"))
+        .def_static(
+            "from_bytes",
+            [](const Parameters& parameters, nb::object data) {
+                const ByteView view(data);
+                const nb::gil_scoped_release unlocked;
+                return parse_ciphertext(parameters.context, view.span());
+            },
+            nb::arg("parameters"), nb::arg("data"))
         .def("residues",
              [](const Ciphertext& c) {
-                 return residues(c.words, {static_cast<std::size_t>(c.size), static_cast<std::size_t>(c.level + 1), c.context->n()});
+                 return residues(c.words, {static_cast<std::size_t>(c.size), static_cast<std::size_t>(c.level + 1),
+                                           c.context->n()});
              })
-        .def_static("from_residues", &ciphertext_from_residues, nb::arg("parameters"), nb::arg("residues"), nb::arg("scale"));
+        .def_static("from_residues", &ciphertext_from_residues, nb::arg("parameters"), nb::arg("residues"),
+                    nb::arg("scale"));
     nb::class_<PublicKey>(m, "PublicKey")
         .def_prop_ro("parameters", [](const PublicKey& k) { return Parameters{k.pair.context}; })
         .def("to_bytes", [](const PublicKey& k) { return to_python(public_key_bytes(k)); })
-        .def_static("from_bytes",
-                    [](const Parameters& parameters, nb::object data) {
-                        const ByteView view(data);
-                        const nb::gil_scoped_release unlocked;
-                        return parse_public_key(parameters.context, view.span());
-                    }, nb::arg("parameters"), nb::arg("data"));
+        .def_static(
+            "from_bytes",
+            [](const Parameters& parameters, nb::object data) {
+                const ByteView view(data);
+                const nb::gil_scoped_release unlocked;
+                return parse_public_key(parameters.context, view.span());
+            },
+            nb::arg("parameters"), nb::arg("data"));
     nb::class_<KeysHandle>(m, "EvaluationKeys")
         .def_prop_ro("parameters", [](const KeysHandle& k) { return Parameters{k.keys->context}; })
         .def_prop_ro("rotations",
@@ -188,12 +204,15 @@ void bind_data(nb::module_& m) {
                  }
                  return to_python(data);
              })
-        .def_static("from_bytes",
-                    [](const Parameters& parameters, nb::object data) {
-                        const ByteView view(data);
-                        const nb::gil_scoped_release unlocked;
-                        return KeysHandle{std::make_shared<const EvaluationKeys>(parse_evaluation_keys(parameters.context, view.span()))};
-                    }, nb::arg("parameters"), nb::arg("data"));
+        .def_static(
+            "from_bytes",
+            [](const Parameters& parameters, nb::object data) {
+                const ByteView view(data);
+                const nb::gil_scoped_release unlocked;
+                return KeysHandle{
+                    std::make_shared<const EvaluationKeys>(parse_evaluation_keys(parameters.context, view.span()))};
+            },
+            nb::arg("parameters"), nb::arg("data"));
 }
 
 void bind_evaluator(nb::module_& m) {
@@ -216,12 +235,14 @@ void bind_evaluator(nb::module_& m) {
         .def("add", &Evaluator::add, nb::arg("a"), nb::arg("b"), Unlocked())
         .def("sub", &Evaluator::subtract, nb::arg("a"), nb::arg("b"), Unlocked())
         .def("negate", &Evaluator::negate, nb::arg("a"), Unlocked())
-        .def("add_many",
-             [](Evaluator& e, nb::sequence items) {
-                 const auto list = pointers<Ciphertext>(items);
-                 const nb::gil_scoped_release unlocked;
-                 return e.add_many(list);
-             }, nb::arg("items"))
+        .def(
+            "add_many",
+            [](Evaluator& e, nb::sequence items) {
+                const auto list = pointers<Ciphertext>(items);
+                const nb::gil_scoped_release unlocked;
+                return e.add_many(list);
+            },
+            nb::arg("items"))
         .def("add_plain", &Evaluator::add_plain, nb::arg("a"), nb::arg("p"), Unlocked())
         .def("add_scalar", &Evaluator::add_scalar, nb::arg("a"), nb::arg("value"), Unlocked())
         .def("multiply", &Evaluator::multiply, nb::arg("a"), nb::arg("b"), Unlocked())
@@ -231,34 +252,45 @@ void bind_evaluator(nb::module_& m) {
         .def("drop_to_level", &Evaluator::drop_to_level, nb::arg("a"), nb::arg("level"), Unlocked())
         .def("set_scale", &Evaluator::set_scale, nb::arg("a"), nb::arg("scale"), Unlocked())
         .def("multiply_plain", &Evaluator::multiply_plain, nb::arg("a"), nb::arg("p"), Unlocked())
-        .def("multiply_scalar", &Evaluator::multiply_scalar, nb::arg("a"), nb::arg("value"), nb::arg("scale"), Unlocked())
-        .def("dot_plain",
-             [](Evaluator& e, nb::sequence items, nb::sequence plaintexts) {
-                 const auto list = pointers<Ciphertext>(items);
-                 const auto plain = pointers<Plaintext>(plaintexts);
-                 const nb::gil_scoped_release unlocked;
-                 return e.dot_plain(list, plain);
-             }, nb::arg("items"), nb::arg("plaintexts"))
-        .def("linear_combination",
-             [](Evaluator& e, nb::sequence items, const WeightMatrix& weights, double weight_scale, const Plaintext* mask) {
-                 const auto list = pointers<Ciphertext>(items);
-                 if (weights.shape(1) != list.size())
-                     throw Error({"KK-N11", "weights must have one column per ciphertext", "weights", std::to_string(weights.shape(1)),
-                                  std::to_string(list.size()), ""});
-                 const nb::gil_scoped_release unlocked;
-                 return e.linear_combination(list, {weights.data(), weights.size()}, weights.shape(0), weight_scale, mask);
-             }, nb::arg("items"), nb::arg("weights"), nb::arg("weight_scale"), nb::arg("mask").none() = nb::none())
+        .def("multiply_scalar", &Evaluator::multiply_scalar, nb::arg("a"), nb::arg("value"), nb::arg("scale"),
+             Unlocked())
+        .def(
+            "dot_plain",
+            [](Evaluator& e, nb::sequence items, nb::sequence plaintexts) {
+                const auto list = pointers<Ciphertext>(items);
+                const auto plain = pointers<Plaintext>(plaintexts);
+                const nb::gil_scoped_release unlocked;
+                return e.dot_plain(list, plain);
+            },
+            nb::arg("items"), nb::arg("plaintexts"))
+        .def(
+            "linear_combination",
+            [](Evaluator& e, nb::sequence items, const WeightMatrix& weights, double weight_scale,
+               const Plaintext* mask) {
+                const auto list = pointers<Ciphertext>(items);
+                if (weights.shape(1) != list.size())
+                    throw Error({"KK-N11", "weights must have one column per ciphertext", "weights",
+                                 std::to_string(weights.shape(1)), std::to_string(list.size()), ""});
+                const nb::gil_scoped_release unlocked;
+                return e.linear_combination(list, {weights.data(), weights.size()}, weights.shape(0), weight_scale,
+                                            mask);
+            },
+            nb::arg("items"), nb::arg("weights"), nb::arg("weight_scale"), nb::arg("mask").none() = nb::none())
         .def("rotate", &Evaluator::rotate, nb::arg("a"), nb::arg("step"), Unlocked())
-        .def("rotate_hoisted",
-             [](Evaluator& e, const Ciphertext& a, const std::vector<long long>& steps) {
-                 const nb::gil_scoped_release unlocked;
-                 return e.rotate_hoisted(a, steps);
-             }, nb::arg("a"), nb::arg("steps"))
-        .def("rotate_sum",
-             [](Evaluator& e, const Ciphertext& a, const std::vector<long long>& steps) {
-                 const nb::gil_scoped_release unlocked;
-                 return e.rotate_sum(a, steps);
-             }, nb::arg("a"), nb::arg("steps"));
+        .def(
+            "rotate_hoisted",
+            [](Evaluator& e, const Ciphertext& a, const std::vector<long long>& steps) {
+                const nb::gil_scoped_release unlocked;
+                return e.rotate_hoisted(a, steps);
+            },
+            nb::arg("a"), nb::arg("steps"))
+        .def(
+            "rotate_sum",
+            [](Evaluator& e, const Ciphertext& a, const std::vector<long long>& steps) {
+                const nb::gil_scoped_release unlocked;
+                return e.rotate_sum(a, steps);
+            },
+            nb::arg("a"), nb::arg("steps"));
 }
 
 }  // namespace
@@ -269,23 +301,30 @@ NB_MODULE(_ckks, m) {
     bind_parameters(m, host);
     bind_data(m);
     bind_evaluator(m);
-    m.def("ntt_primes", [](int log_n, const std::vector<int>& bits) { return ntt_primes(log_n, bits); }, nb::arg("log_n"), nb::arg("bits"));
+    m.def(
+        "ntt_primes", [](int log_n, const std::vector<int>& bits) { return ntt_primes(log_n, bits); }, nb::arg("log_n"),
+        nb::arg("bits"));
     m.def("max_log_qp", &max_log_qp, nb::arg("log_n"));
     m.def("kernel_path", [host] { return std::string(host->kernels().name); });
     m.def("available_kernel_paths", [] { return KernelSelection::available(); });
     m.def("set_kernel_path", [host](const std::string& path) { host->selection().select(path); }, nb::arg("path"));
-    m.def("encode",
-          [](const Parameters& parameters, const RealArray& values, double scale, int level) {
-              const nb::gil_scoped_release unlocked;
-              return encode(parameters.context, {values.data(), values.size()}, scale, level);
-          }, nb::arg("parameters"), nb::arg("values"), nb::arg("scale"), nb::arg("level"));
-    m.def("decode",
-          [](const Plaintext& plaintext) {
-              std::vector<double> values = decode(plaintext);
-              const std::size_t count = values.size();
-              return to_array(std::move(values), {count});
-          }, nb::arg("plaintext"));
-    m.def("transform", &transform, nb::arg("parameters"), nb::arg("prime"), nb::arg("values"), nb::kw_only(), nb::arg("inverse") = false);
+    m.def(
+        "encode",
+        [](const Parameters& parameters, const RealArray& values, double scale, int level) {
+            const nb::gil_scoped_release unlocked;
+            return encode(parameters.context, {values.data(), values.size()}, scale, level);
+        },
+        nb::arg("parameters"), nb::arg("values"), nb::arg("scale"), nb::arg("level"));
+    m.def(
+        "decode",
+        [](const Plaintext& plaintext) {
+            std::vector<double> values = decode(plaintext);
+            const std::size_t count = values.size();
+            return to_array(std::move(values), {count});
+        },
+        nb::arg("plaintext"));
+    m.def("transform", &transform, nb::arg("parameters"), nb::arg("prime"), nb::arg("values"), nb::kw_only(),
+          nb::arg("inverse") = false);
     m.def("encrypt", &encrypt, nb::arg("public_key"), nb::arg("plaintext"), Unlocked());
 }
 

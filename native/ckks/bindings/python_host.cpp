@@ -32,9 +32,10 @@ void PythonHost::expand(const Seed& seed, StreamId id, std::uint32_t block, std:
         return nb::steal(PyMemoryView_FromMemory(static_cast<char*>(data), static_cast<Py_ssize_t>(size), flags));
     };
     Seed key = seed;
-    const nb::object algorithm = nb::module_::import_("cryptography.hazmat.primitives.ciphers.algorithms")
-                                     .attr("ChaCha20")(view(key.data(), key.size(), PyBUF_READ),
-                                                       nb::bytes(reinterpret_cast<const char*>(initial), sizeof initial));
+    const nb::object algorithm =
+        nb::module_::import_("cryptography.hazmat.primitives.ciphers.algorithms")
+            .attr("ChaCha20")(view(key.data(), key.size(), PyBUF_READ),
+                              nb::bytes(reinterpret_cast<const char*>(initial), sizeof initial));
     const nb::object encryptor = ciphers.attr("Cipher")(algorithm, nb::none()).attr("encryptor")();
     encryptor.attr("update_into")(view(out.data(), out.size(), PyBUF_READ), view(out.data(), out.size(), PyBUF_WRITE));
     explicit_bzero(key.data(), key.size());

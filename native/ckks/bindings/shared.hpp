@@ -45,7 +45,9 @@ inline void register_errors() {
     });
 }
 
-inline nb::bytes to_python(const Bytes& data) { return nb::bytes(reinterpret_cast<const char*>(data.data()), data.size()); }
+inline nb::bytes to_python(const Bytes& data) {
+    return nb::bytes(reinterpret_cast<const char*>(data.data()), data.size());
+}
 
 // Any contiguous bytes-like object, held while it is read.
 class ByteView {

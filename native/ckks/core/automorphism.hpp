@@ -1,6 +1,7 @@
 // Purpose: X -> X^g on polynomials in NTT form, as a permutation of positions.
-// Guarantees: result[j] = a[permutation[j]]. For g = 1 mod 4 (every rotation) aligned groups of four positions map to aligned
-//   groups of four, and the order inside a group follows from its first entry: kernels use this to permute in registers.
+// Guarantees: result[j] = a[permutation[j]]. For g = 1 mod 4 (every rotation) aligned groups of four positions map to
+//   aligned groups of four, and the order inside a group follows from its first entry: kernels use this to permute in
+//   registers.
 #pragma once
 
 #include <cstdint>

@@ -1,9 +1,11 @@
 // Purpose: modular arithmetic on four doubles at once, for q < 2^50.
-// Guarantees: residues are integers held exactly, |x| <= 2^53; products are exact modulo q. "x is within B" means |x| <= B q.
+// Guarantees: residues are integers held exactly, |x| <= 2^53; products are exact modulo q. "x is within B" means |x|
+//   <= B q.
 // Requires: rounding to nearest and no contraction of separate operations (-ffp-contract=off).
-// Source: the error-free product h + l = a b by one FMA (Dekker 1971; Ogita, Rump and Oishi 2005) with the quotient rounded from
-//   h/q, as in FLINT's fft_small (Schultz, 2022). The rounded quotient errs by at most B/8 on top of its half unit, so
-//   multiply() of x within B is within 1/2 + B/8, provided that B <= 8 and the factor is within 1/2.
+// Source: the error-free product h + l = a b by one FMA (Dekker 1971; Ogita, Rump and Oishi 2005) with the quotient
+//   rounded from h/q, as in FLINT's fft_small (Schultz, 2022). The rounded quotient errs by at most B/8 on top of its
+//   half unit (3B/16 where w/q is itself a product with 1/q), so multiply() of x within B is within 1/2 + B/8, provided
+//   that B <= 8 and the factor is within 1/2.
 #pragma once
 
 #include <immintrin.h>
@@ -41,9 +43,7 @@ struct Multiplier {
     Vector over_q;
 };
 
-static inline double balanced(u64 w, u64 q) {
-    return w > q / 2 ? -static_cast<double>(q - w) : static_cast<double>(w);
-}
+static inline double balanced(u64 w, u64 q) { return w > q / 2 ? -static_cast<double>(q - w) : static_cast<double>(w); }
 static inline Multiplier multiplier(u64 w, u64 q) {
     const double b = balanced(w, q);
     return {broadcast(b), broadcast(b / static_cast<double>(q))};
@@ -53,7 +53,8 @@ struct Field {
     Vector q;
     Vector inverse;
 
-    explicit Field(u64 prime) : q(broadcast(static_cast<double>(prime))), inverse(broadcast(1.0 / static_cast<double>(prime))) {}
+    explicit Field(u64 prime)
+        : q(broadcast(static_cast<double>(prime))), inverse(broadcast(1.0 / static_cast<double>(prime))) {}
 
     Vector multiply(Vector x, Multiplier f) const {
         const Vector quotient = round(_mm256_mul_pd(x, f.over_q));

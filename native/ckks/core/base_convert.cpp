@@ -44,12 +44,11 @@ BaseConversion::BaseConversion(const std::vector<Modulus>& moduli, std::vector<i
     }
 }
 
-void BaseConversion::convert(const Kernels& kernels, const Modulus& target_modulus, int target, const u64* const* y, u64* r,
-                             std::size_t n) const {
+void BaseConversion::convert(const Kernels& kernels, const Modulus& target_modulus, int target, const u64* const* y,
+                             u64* r, std::size_t n) const {
     const std::vector<Factor>& weights = weights_[static_cast<std::size_t>(target)];
     ConvertTerm terms[kMaxSources];
-    for (std::size_t i = 0; i < sources_.size(); ++i)
-        terms[i] = {y[i], source_primes_[i], weights[i]};
+    for (std::size_t i = 0; i < sources_.size(); ++i) terms[i] = {y[i], source_primes_[i], weights[i]};
     kernels.convert(target_modulus, r, terms, sources_.size(), constants_[static_cast<std::size_t>(target)], n);
 }
 

@@ -1,8 +1,8 @@
 // Purpose: constants that carry residues from a few source primes to every other prime of the parameters.
-// Guarantees: sources hold y_i = x (D/q_i)^-1 mod q_i, D their product. Each y_i is centred before it is carried over, so the
-//   result is x + u D with |u| <= (number of sources)/2, and exactly the centred x for a single source.
-// Source: Halevi, Polyakov and Shoup, eprint 2018/117, section 2.2 (conversion without the exact correction); Cheon et al.,
-//   "A full RNS variant of approximate homomorphic encryption", 2018, algorithm 1.
+// Guarantees: sources hold y_i = x (D/q_i)^-1 mod q_i, D their product. Each y_i is centred before it is carried
+//   over, so the result is x + u D with |u| <= (number of sources)/2, and exactly the centred x for a single source.
+// Source: Halevi, Polyakov and Shoup, eprint 2018/117, section 2.2 (conversion without the exact correction); Cheon
+//   et al., "A full RNS variant of approximate homomorphic encryption", 2018, algorithm 1.
 #pragma once
 
 #include <vector>

@@ -26,7 +26,8 @@ inline void check_log_n(int log_n) {
 inline void check_level(int level, int max_level, const char* where) {
     if (level < 0 || level > max_level)
         throw Error({"KK-N05", "level does not exist in these parameters", where, std::to_string(level),
-                     "0 to " + std::to_string(max_level), "levels are used up by rescale; add moduli for a deeper circuit"});
+                     "0 to " + std::to_string(max_level),
+                     "levels are used up by rescale; add moduli for a deeper circuit"});
 }
 
 // Scales are finite, positive and leave at least the sign bit of the modulus free.
@@ -34,8 +35,9 @@ inline void check_scale(double scale, double log_modulus, const char* where) {
     if (!std::isfinite(scale) || scale <= 0.0)
         throw Error({"KK-N07", "scale is not a finite positive number", where, text(scale), "", ""});
     if (std::log2(scale) >= log_modulus)
-        throw Error({"KK-N07", "scale does not fit below the modulus of this level", where, "2^" + text(std::log2(scale)),
-                     "2^" + text(log_modulus), "rescale earlier, or use a smaller scale"});
+        throw Error({"KK-N07", "scale does not fit below the modulus of this level", where,
+                     "2^" + text(std::log2(scale)), "2^" + text(log_modulus),
+                     "rescale earlier, or use a smaller scale"});
 }
 
 }  // namespace kakuri::ckks

@@ -25,7 +25,8 @@ struct Plaintext {
 // Throws KK-N05, KK-N07 or KK-N11.
 Plaintext encode(const ContextPtr& context, std::span<const double> values, double scale, int level);
 
-// Exact centred coefficients of residues in coefficient form, limbs 0 .. level of `limbs` (each n words), as long doubles.
+// Exact centred coefficients of residues in coefficient form, limbs 0 .. level of `limbs` (each n words), as long
+// doubles.
 std::vector<long double> centred_coefficients(const Context& context, const u64* limbs, int level);
 
 std::vector<double> decode(const Plaintext& plaintext);
@@ -35,7 +36,8 @@ struct Ciphertext {
     u64* limb(int polynomial, int i) { return words.data() + offset(polynomial, i); }
     const u64* limb(int polynomial, int i) const { return words.data() + offset(polynomial, i); }
     std::size_t offset(int polynomial, int i) const {
-        return (static_cast<std::size_t>(polynomial) * static_cast<std::size_t>(level + 1) + static_cast<std::size_t>(i)) *
+        return (static_cast<std::size_t>(polynomial) * static_cast<std::size_t>(level + 1) +
+                static_cast<std::size_t>(i)) *
                context->n();
     }
 
@@ -55,15 +57,16 @@ struct PublicKey {
     Ciphertext pair;
 };
 
-// Switches a polynomial under some secret s' to the secret s. Digit d holds (b_d, a_d), b_d = -a_d s + e_d + P g_d s', where
-// g_d is 1 modulo the limbs of digit d and 0 modulo every other; so a key also works at every lower level.
+// Switches a polynomial under some secret s' to the secret s. Digit d holds (b_d, a_d), b_d = -a_d s + e_d + P g_d s',
+// where g_d is 1 modulo the limbs of digit d and 0 modulo every other; so a key also works at every lower level.
 struct KeySwitchKey {
     KeySwitchKey(const Context& context, int level);
     // Slot 0 .. level: q limbs; then the special limbs. part 0: b, part 1: a. Digits of one limb lie side by side.
     u64* limb(int slot, int digit, int part) { return words.data() + offset(slot, digit, part); }
     const u64* limb(int slot, int digit, int part) const { return words.data() + offset(slot, digit, part); }
     std::size_t offset(int slot, int digit, int part) const {
-        return ((static_cast<std::size_t>(slot) * static_cast<std::size_t>(digits) + static_cast<std::size_t>(digit)) * 2 +
+        return ((static_cast<std::size_t>(slot) * static_cast<std::size_t>(digits) + static_cast<std::size_t>(digit)) *
+                    2 +
                 static_cast<std::size_t>(part)) *
                n;
     }

@@ -1,8 +1,9 @@
 // Purpose: the canonical embedding between N/2 real slots and N real coefficients, in double precision.
-// Guarantees: slot j is the value of the polynomial at zeta^(5^j), zeta = exp(i pi / N); rotation by a step is X -> X^(5^step).
+// Guarantees: slot j is the value of the polynomial at zeta^(5^j), zeta = exp(i pi / N); rotation by a step is X ->
+//   X^(5^step).
 // Does not guarantee: more than about 2^-48 relative accuracy (double-precision transform of 16 stages).
-// Source: Cheon, Kim, Kim and Song, "Homomorphic encryption for arithmetic of approximate numbers", 2017, section 3.2;
-//   the butterfly order is that of the "special FFT" over the orbit of 5.
+// Source: Cheon, Kim, Kim and Song, "Homomorphic encryption for arithmetic of approximate numbers", 2017, section
+//   3.2; the butterfly order is that of the "special FFT" over the orbit of 5.
 #pragma once
 
 #include <complex>

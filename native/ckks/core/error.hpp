@@ -28,7 +28,8 @@ public:
 
 private:
     void set_text() {
-        for (const Problem& p : problems_) text_ += (text_.empty() ? "" : "\n") + p.code + ": " + p.where + ": " + p.what;
+        for (const Problem& p : problems_)
+            text_ += (text_.empty() ? "" : "\n") + p.code + ": " + p.where + ": " + p.what;
     }
     std::vector<Problem> problems_;
     std::string text_;

@@ -29,8 +29,8 @@ void check_same_level(int a, int b, const char* where) {
 
 void check_same_scale(double a, double b, const char* where) {
     if (std::abs(a - b) > kScaleTolerance * a)
-        throw Error({"KK-N06", "operands have different scales", where, "2^" + text(std::log2(b)), "2^" + text(std::log2(a)),
-                     "rescale both, or encode the plaintext at the ciphertext's scale"});
+        throw Error({"KK-N06", "operands have different scales", where, "2^" + text(std::log2(b)),
+                     "2^" + text(std::log2(a)), "rescale both, or encode the plaintext at the ciphertext's scale"});
 }
 
 void check_product_scale(const Context& context, double scale, int level, const char* where) {
@@ -104,12 +104,15 @@ void Evaluator::reset_counters() {
     for (auto& counter : counters_) counter = 0;
 }
 
-void Evaluator::check_own(const Ciphertext& a, const char* where) const { check_same_parameters(*context_, *a.context, where); }
+void Evaluator::check_own(const Ciphertext& a, const char* where) const {
+    check_same_parameters(*context_, *a.context, where);
+}
 
 void Evaluator::check_size_two(const Ciphertext& a, const char* where, const char* hint) const {
     check_own(a, where);
     if (a.size != 2)
-        throw Error({"KK-N08", "ciphertext has the wrong number of polynomials", where, std::to_string(a.size), "2", hint});
+        throw Error(
+            {"KK-N08", "ciphertext has the wrong number of polynomials", where, std::to_string(a.size), "2", hint});
 }
 
 void Evaluator::check_uniform_items(std::span<const Ciphertext* const> items) const {
@@ -136,8 +139,8 @@ const KeySwitchKey& Evaluator::rotation_key(int step, int level) const {
         const auto found = keys_->rotations.find(step);
         if (found != keys_->rotations.end() && found->second.level >= level) return found->second;
         if (found != keys_->rotations.end())
-            throw Error({"KK-N09", "rotation key was made for a lower level", where, "key up to level " +
-                         std::to_string(found->second.level), "level " + std::to_string(level),
+            throw Error({"KK-N09", "rotation key was made for a lower level", where,
+                         "key up to level " + std::to_string(found->second.level), "level " + std::to_string(level),
                          "make the key for level " + std::to_string(level)});
     }
     throw Error({"KK-N09", "rotation key is missing", where, existing_keys(keys_.get()), "",
@@ -147,10 +150,12 @@ const KeySwitchKey& Evaluator::rotation_key(int step, int level) const {
 const KeySwitchKey& Evaluator::relinearization_key(int level) const {
     const std::string where = "relinearisation at level " + std::to_string(level);
     if (keys_ == nullptr || !keys_->relinearization)
-        throw Error({"KK-N09", "relinearisation key is missing", where, "", "", "pass relinearization_level to evaluation_keys()"});
+        throw Error({"KK-N09", "relinearisation key is missing", where, "", "",
+                     "pass relinearization_level to evaluation_keys()"});
     if (keys_->relinearization->level < level)
         throw Error({"KK-N09", "relinearisation key was made for a lower level", where,
-                     "key up to level " + std::to_string(keys_->relinearization->level), "level " + std::to_string(level), ""});
+                     "key up to level " + std::to_string(keys_->relinearization->level),
+                     "level " + std::to_string(level), ""});
     return *keys_->relinearization;
 }
 
@@ -219,7 +224,8 @@ Ciphertext Evaluator::add_many(std::span<const Ciphertext* const> items) {
             const bool skip = (item == longest && !longest_added) || p >= item->size;
             longest_added = longest_added || item == longest;
             if (!skip)
-                context_->kernels().add(context_->modulus(i), out.limb(p, i), out.limb(p, i), item->limb(p, i), context_->n());
+                context_->kernels().add(context_->modulus(i), out.limb(p, i), out.limb(p, i), item->limb(p, i),
+                                        context_->n());
         }
     });
     count(Count::kHadd, items.size() - 1);
@@ -367,19 +373,20 @@ Ciphertext Evaluator::multiply_scalar(const Ciphertext& a, double value, double 
     return out;
 }
 
-Ciphertext Evaluator::dot_plain(std::span<const Ciphertext* const> items, std::span<const Plaintext* const> plaintexts) {
+Ciphertext Evaluator::dot_plain(std::span<const Ciphertext* const> items,
+                                std::span<const Plaintext* const> plaintexts) {
     check_uniform_items(items);
     if (items.size() != plaintexts.size())
-        throw Error({"KK-N11", "as many plaintexts as ciphertexts are needed", "plaintexts", std::to_string(plaintexts.size()),
-                     std::to_string(items.size()), ""});
+        throw Error({"KK-N11", "as many plaintexts as ciphertexts are needed", "plaintexts",
+                     std::to_string(plaintexts.size()), std::to_string(items.size()), ""});
     const Ciphertext& first = *items[0];
     bool all_zero = true;
     for (std::size_t i = 0; i < items.size(); ++i) {
         check_plain(first, *plaintexts[i], "plaintexts");
         check_same_scale(plaintexts[0]->scale, plaintexts[i]->scale, "plaintexts");
         if (items[i]->size != first.size)
-            throw Error({"KK-N08", "ciphertexts have different numbers of polynomials", "items", std::to_string(items[i]->size),
-                         std::to_string(first.size), "relinearize() them first"});
+            throw Error({"KK-N08", "ciphertexts have different numbers of polynomials", "items",
+                         std::to_string(items[i]->size), std::to_string(first.size), "relinearize() them first"});
         all_zero = all_zero && plaintexts[i]->is_zero;
     }
     if (all_zero) throw transparent("plaintexts");
@@ -396,13 +403,15 @@ Ciphertext Evaluator::dot_plain(std::span<const Ciphertext* const> items, std::s
     return out;
 }
 
-std::vector<Ciphertext> Evaluator::linear_combination(std::span<const Ciphertext* const> items, std::span<const double> weights,
-                                                      std::size_t outputs, double weight_scale, const Plaintext* mask) {
+std::vector<Ciphertext> Evaluator::linear_combination(std::span<const Ciphertext* const> items,
+                                                      std::span<const double> weights, std::size_t outputs,
+                                                      double weight_scale, const Plaintext* mask) {
     check_uniform_items(items);
     for (const Ciphertext* item : items) check_size_two(*item, "items", "relinearize() it first");
     if (outputs == 0 || weights.size() != outputs * items.size())
         throw Error({"KK-N11", "weights must have one row per output and one column per ciphertext", "weights",
-                     std::to_string(weights.size()) + " values", std::to_string(outputs) + " x " + std::to_string(items.size()), ""});
+                     std::to_string(weights.size()) + " values",
+                     std::to_string(outputs) + " x " + std::to_string(items.size()), ""});
     const Ciphertext& first = *items[0];
     check_product_scale(*context_, weight_scale, first.level, "weight_scale");
     if (mask != nullptr) {
@@ -430,7 +439,8 @@ std::vector<Ciphertext> Evaluator::linear_combination(std::span<const Ciphertext
     std::vector<Ciphertext> out;
     out.reserve(outputs);
     for (std::size_t o = 0; o < outputs; ++o) out.emplace_back(context_, 2, first.level, scale);
-    // Outputs share every pass over the inputs, so only coefficients are split between threads, in ranges of whole lines.
+    // Outputs share every pass over the inputs, so only coefficients are split between threads, in ranges of whole
+    // lines.
     const std::size_t n = context_->n();
     const std::size_t ranges = pool_.threads() > 1 ? std::max<std::size_t>(1, n / 1024) : 1;
     const auto limbs = static_cast<std::size_t>(first.level + 1);
@@ -454,8 +464,8 @@ std::vector<Ciphertext> Evaluator::linear_combination(std::span<const Ciphertext
     return out;
 }
 
-void Evaluator::finish_rotation(const Ciphertext& a, const KeySwitchKey& key, const KeySwitcher& switcher, u64* r0, u64* r1,
-                                Ciphertext& out) {
+void Evaluator::finish_rotation(const Ciphertext& a, const KeySwitchKey& key, const KeySwitcher& switcher, u64* r0,
+                                u64* r1, Ciphertext& out) {
     switcher.mod_down(r0, out.limb(0, 0));
     switcher.mod_down(r1, out.limb(1, 0));
     const std::size_t n = context_->n();

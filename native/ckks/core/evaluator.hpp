@@ -16,12 +16,23 @@
 namespace kakuri::ckks {
 
 enum class Count {
-    kHadd, kHaddPlain, kHmulPlain, kHmul, kHsquare, kMaskMultiply, kRotation, kRotationIdentity, kRelinearize, kRescale,
-    kModUp, kModDown, kCounts,
+    kHadd,
+    kHaddPlain,
+    kHmulPlain,
+    kHmul,
+    kHsquare,
+    kMaskMultiply,
+    kRotation,
+    kRotationIdentity,
+    kRelinearize,
+    kRescale,
+    kModUp,
+    kModDown,
+    kCounts,
 };
 inline constexpr std::array<const char*, static_cast<std::size_t>(Count::kCounts)> kCountNames = {
-    "hadd", "hadd_plain", "hmulplain", "hmul", "hsquare", "mask_multiply", "rotation", "rotation_identity", "relinearize",
-    "rescale", "keyswitch_modup", "keyswitch_moddown"};
+    "hadd",     "hadd_plain",        "hmulplain",   "hmul",    "hsquare",         "mask_multiply",
+    "rotation", "rotation_identity", "relinearize", "rescale", "keyswitch_modup", "keyswitch_moddown"};
 
 using Counts = std::array<std::uint64_t, kCountNames.size()>;
 
@@ -49,8 +60,9 @@ public:
     Ciphertext multiply_scalar(const Ciphertext& a, double value, double scale);
     Ciphertext dot_plain(std::span<const Ciphertext* const> items, std::span<const Plaintext* const> plaintexts);
     // weights: row-major (outputs, items).
-    std::vector<Ciphertext> linear_combination(std::span<const Ciphertext* const> items, std::span<const double> weights,
-                                               std::size_t outputs, double weight_scale, const Plaintext* mask);
+    std::vector<Ciphertext> linear_combination(std::span<const Ciphertext* const> items,
+                                               std::span<const double> weights, std::size_t outputs,
+                                               double weight_scale, const Plaintext* mask);
     Ciphertext rotate(const Ciphertext& a, long long step);
     std::vector<Ciphertext> rotate_hoisted(const Ciphertext& a, std::span<const long long> steps);
     Ciphertext rotate_sum(const Ciphertext& a, std::span<const long long> steps);

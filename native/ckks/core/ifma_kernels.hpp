@@ -1,6 +1,6 @@
 // Purpose: the kernel table on eight 52-bit words at a time, over any vector type V with IFMA's operations.
-// Guarantees: bit-identical to the scalar table. Sums keep the low and high halves of 104-bit products apart: up to kTermsAtOnce
-//   terms of lows below 2^52 and highs below 2^48 fit 64-bit lanes, and are reduced once.
+// Guarantees: bit-identical to the scalar table. Sums keep the low and high halves of 104-bit products apart: up to
+//   kTermsAtOnce terms of lows below 2^52 and highs below 2^48 fit 64-bit lanes, and are reduced once.
 #pragma once
 
 #include <vector>
@@ -34,7 +34,10 @@ struct KernelFunctions {
         V q4;
         Multiplier one, two_52, two_104;
         explicit Reduction(const Modulus& m)
-            : f(m.q), q4(V::broadcast(4 * m.q)), one(T::multiplier(1, m.q)), two_52(T::multiplier(m.power(2, 52), m.q)),
+            : f(m.q),
+              q4(V::broadcast(4 * m.q)),
+              one(T::multiplier(1, m.q)),
+              two_52(T::multiplier(m.power(2, 52), m.q)),
               two_104(T::multiplier(m.power(2, 104), m.q)) {}
         V operator()(Sum s) const {
             const V high = s.high + V::shift_right_52(s.low);
@@ -100,8 +103,8 @@ struct KernelFunctions {
         for (std::size_t j = 0; j < n; j += kWidth)
             f.canonical(f.multiply(V::load(a + j) - V::load(b + j) + f.q, factor)).store(r + j);
     }
-    static void tensor(const Modulus& m, u64* r0, u64* r1, u64* r2, const u64* a0, const u64* a1, const u64* b0, const u64* b1,
-                       std::size_t n) {
+    static void tensor(const Modulus& m, u64* r0, u64* r1, u64* r2, const u64* a0, const u64* a1, const u64* b0,
+                       const u64* b1, std::size_t n) {
         const Reduction reduce(m);
         for (std::size_t j = 0; j < n; j += kWidth) {
             const V x0 = V::load(a0 + j), x1 = V::load(a1 + j), y0 = V::load(b0 + j), y1 = V::load(b1 + j);
@@ -124,7 +127,8 @@ struct KernelFunctions {
         const V z = V::load(term.input + j) + V::broadcast((term.prime - 1) / 2);
         return V::smaller(z, z - prime);
     }
-    static void convert(const Modulus& m, u64* r, const ConvertTerm* terms, std::size_t count, u64 constant, std::size_t n) {
+    static void convert(const Modulus& m, u64* r, const ConvertTerm* terms, std::size_t count, u64 constant,
+                        std::size_t n) {
         const Reduction reduce(m);
         const V offset = V::broadcast(constant);
         if (count == 1 && terms[0].weight.w == 1) {
@@ -135,7 +139,8 @@ struct KernelFunctions {
         for (std::size_t j = 0; j < n; j += kWidth) {
             Sum s;
             s.low = offset;
-            for (std::size_t i = 0; i < count; ++i) s.add_product(shifted(terms[i], j), V::broadcast(terms[i].weight.w));
+            for (std::size_t i = 0; i < count; ++i)
+                s.add_product(shifted(terms[i], j), V::broadcast(terms[i].weight.w));
             reduce(s).store(r + j);
         }
     }
@@ -146,7 +151,8 @@ struct KernelFunctions {
         for (std::size_t j = 0; j < n; j += kWidth) {
             Sum s0, s1;
             for (std::size_t d = 0; d < count; ++d) {
-                const V x = permutation != nullptr ? V::gather(terms[d].digit, permutation + j) : V::load(terms[d].digit + j);
+                const V x =
+                    permutation != nullptr ? V::gather(terms[d].digit, permutation + j) : V::load(terms[d].digit + j);
                 s0.add_product(x, V::load(terms[d].key0 + j));
                 s1.add_product(x, V::load(terms[d].key1 + j));
             }
@@ -161,7 +167,8 @@ struct KernelFunctions {
             Sum s;
             for (std::size_t first = 0; first < count; first += kTermsAtOnce) {
                 const std::size_t end = std::min(count, first + kTermsAtOnce);
-                for (std::size_t i = first; i < end; ++i) s.add_product(V::load(terms[i].a + j), V::load(terms[i].b + j));
+                for (std::size_t i = first; i < end; ++i)
+                    s.add_product(V::load(terms[i].a + j), V::load(terms[i].b + j));
                 if (end < count) s = {reduce(s), V::broadcast(0)};
             }
             reduce(s).store(r + j);
@@ -170,15 +177,16 @@ struct KernelFunctions {
 
     // factors: weights as residues, interleaved by group of outputs. The tile holds words of every input side by side.
     template <std::size_t kOutputs>
-    static void sum_group(const Reduction& reduce, u64* const* outputs, const u64* tile, const u64* factors, std::size_t count,
-                          std::size_t start, std::size_t words, bool accumulate) {
+    static void sum_group(const Reduction& reduce, u64* const* outputs, const u64* tile, const u64* factors,
+                          std::size_t count, std::size_t start, std::size_t words, bool accumulate) {
         for (std::size_t j = 0; j < words; j += kWidth) {
             Sum sums[kOutputs];
             if (accumulate)
                 for (std::size_t o = 0; o < kOutputs; ++o) sums[o].low = V::load(outputs[o] + start + j);
             for (std::size_t i = 0; i < count; ++i) {
                 const V x = V::load(tile + i * kTileWords + j);
-                for (std::size_t o = 0; o < kOutputs; ++o) sums[o].add_product(x, V::broadcast(factors[i * kOutputs + o]));
+                for (std::size_t o = 0; o < kOutputs; ++o)
+                    sums[o].add_product(x, V::broadcast(factors[i * kOutputs + o]));
             }
             for (std::size_t o = 0; o < kOutputs; ++o) reduce(sums[o]).store(outputs[o] + start + j);
         }
@@ -204,7 +212,8 @@ struct KernelFunctions {
                 for (std::size_t o = 0; o < output_count; o += group_size(o)) {
                     const u64* factor = &factors[o * count + first * group_size(o)];
                     if (o < whole)
-                        sum_group<kOutputsAtOnce>(reduce, outputs + o, tile.data(), factor, size, start, words, first > 0);
+                        sum_group<kOutputsAtOnce>(reduce, outputs + o, tile.data(), factor, size, start, words,
+                                                  first > 0);
                     else
                         sum_group<1>(reduce, outputs + o, tile.data(), factor, size, start, words, first > 0);
                 }
@@ -213,9 +222,9 @@ struct KernelFunctions {
     }
 
     static constexpr Kernels table(const char* name) {
-        return {name,      forward,         inverse,           add,    subtract, negate,  add_scalar,
-                multiply,  multiply_scalar, subtract_multiply, tensor, permute,  convert, inner_product,
-                dot,       weighted_sum};
+        return {name,     forward,         inverse,           add,    subtract, negate,  add_scalar,
+                multiply, multiply_scalar, subtract_multiply, tensor, permute,  convert, inner_product,
+                dot,      weighted_sum};
     }
 };
 

@@ -10,8 +10,8 @@
 namespace kakuri::ckks::ifma {
 
 inline constexpr std::size_t kWidth = 8;
-inline constexpr std::size_t kBlockWords = 2048;              // a block that fits the first-level cache
-inline constexpr std::size_t kTailWords = 14 * kWidth;        // per eight nodes of eight words
+inline constexpr std::size_t kBlockWords = 2048;               // a block that fits the first-level cache
+inline constexpr std::size_t kTailWords = 14 * kWidth;         // per eight nodes of eight words
 inline constexpr std::size_t kSmallestTransform = 8 * kWidth;  // shorter ones take the scalar path
 
 template <class V>
@@ -22,7 +22,8 @@ struct Transform {
         V quotient;
     };
 
-    // Table layout, in words: (w, quotient) for every node; then for every eight nodes of n/8 their seven factors as vectors.
+    // Table layout, in words: (w, quotient) for every node; then for every eight nodes of n/8 their seven factors as
+    //   vectors.
     static std::size_t direction_words(std::size_t n) { return 2 * n + n / 64 * kTailWords; }
 
     static void fill_direction(const NttTables& tables, const Factor* powers, u64* out) {
@@ -51,7 +52,9 @@ struct Transform {
         return out;
     }
 
-    static Multiplier node(const u64* table, std::size_t i) { return {V::broadcast(table[2 * i]), V::broadcast(table[2 * i + 1])}; }
+    static Multiplier node(const u64* table, std::size_t i) {
+        return {V::broadcast(table[2 * i]), V::broadcast(table[2 * i + 1])};
+    }
     static Multiplier tail_node(const u64* group, std::size_t i) {
         return {V::load(group + 2 * i * kWidth), V::load(group + (2 * i + 1) * kWidth)};
     }
@@ -65,7 +68,7 @@ struct Transform {
         V multiply(V x, Multiplier f) const {
             return V::low52(V::multiply_low(x, f.w) - V::multiply_low(V::multiply_high(x, f.quotient), q));
         }
-        V below_2q(V x) const { return V::smaller(x, x - q2); }        // from below 4q
+        V below_2q(V x) const { return V::smaller(x, x - q2); }                      // from below 4q
         V canonical(V x) const { return V::smaller(below_2q(x), below_2q(x) - q); }  // from below 4q
     };
 
@@ -85,18 +88,21 @@ struct Transform {
     static Quad inverse_quad(Quad v, Multiplier w1, Multiplier w2, Multiplier w3, const Field& f) {
         const V y0 = f.below_2q(v.x0 + v.x1), y1 = f.multiply(v.x0 - v.x1 + f.q2, w2);
         const V y2 = f.below_2q(v.x2 + v.x3), y3 = f.multiply(v.x2 - v.x3 + f.q2, w3);
-        return {f.below_2q(y0 + y2), f.below_2q(y1 + y3), f.multiply(y0 - y2 + f.q2, w1), f.multiply(y1 - y3 + f.q2, w1)};
+        return {f.below_2q(y0 + y2), f.below_2q(y1 + y3), f.multiply(y0 - y2 + f.q2, w1),
+                f.multiply(y1 - y3 + f.q2, w1)};
     }
 
     template <class Butterfly>
-    static void pass(const u64* table, u64* x, std::size_t first, std::size_t nodes, std::size_t length, Butterfly butterfly) {
+    static void pass(const u64* table, u64* x, std::size_t first, std::size_t nodes, std::size_t length,
+                     Butterfly butterfly) {
         const std::size_t h = length / 4;
         for (std::size_t i = 0; i < nodes; ++i, x += length) {
             const std::size_t k = first + i;
             const Multiplier w1 = node(table, k), w2 = node(table, 2 * k), w3 = node(table, 2 * k + 1);
             for (std::size_t j = 0; j < h; j += kWidth) {
                 const Quad out =
-                    butterfly(Quad{V::load(x + j), V::load(x + j + h), V::load(x + j + 2 * h), V::load(x + j + 3 * h)}, w1, w2, w3);
+                    butterfly(Quad{V::load(x + j), V::load(x + j + h), V::load(x + j + 2 * h), V::load(x + j + 3 * h)},
+                              w1, w2, w3);
                 out.x0.store(x + j);
                 out.x1.store(x + j + h);
                 out.x2.store(x + j + 2 * h);
@@ -177,7 +183,9 @@ struct Transform {
         const u64* table = tables.words52(build_tables).data();
         const u64* tail = table + 2 * n;
         const Field f(tables.modulus().q);
-        const auto butterfly = [&](Quad v, Multiplier w1, Multiplier w2, Multiplier w3) { return forward_quad(v, w1, w2, w3, f); };
+        const auto butterfly = [&](Quad v, Multiplier w1, Multiplier w2, Multiplier w3) {
+            return forward_quad(v, w1, w2, w3, f);
+        };
         std::size_t length = n;
         if (tables.log_n() % 2 == 0) {  // an odd number of stages before the tail's three
             const Multiplier w = node(table, 1);
@@ -188,10 +196,12 @@ struct Transform {
             }
             length = n / 2;
         }
-        for (; length > std::max(kBlockWords, std::size_t{8}); length /= 4) pass(table, x, n / length, n / length, length, butterfly);
+        for (; length > std::max(kBlockWords, std::size_t{8}); length /= 4)
+            pass(table, x, n / length, n / length, length, butterfly);
         const std::size_t step = std::max(length, kSmallestTransform);
         for (std::size_t at = 0; at < n; at += step) {
-            for (std::size_t inner = length; inner > 8; inner /= 4) pass(table, x + at, (n + at) / inner, step / inner, inner, butterfly);
+            for (std::size_t inner = length; inner > 8; inner /= 4)
+                pass(table, x + at, (n + at) / inner, step / inner, inner, butterfly);
             forward_tail(tail + at / 64 * kTailWords, x + at, step, f);
         }
     }
@@ -202,9 +212,11 @@ struct Transform {
         const u64* tail = table + 2 * n;
         const Modulus& m = tables.modulus();
         const Field f(m.q);
-        const auto butterfly = [&](Quad v, Multiplier w1, Multiplier w2, Multiplier w3) { return inverse_quad(v, w1, w2, w3, f); };
-        const bool single = tables.log_n() % 2 == 0;        // the last pass is one stage
-        const std::size_t last = single ? n / 2 : n / 4;    // words of the nodes that it joins
+        const auto butterfly = [&](Quad v, Multiplier w1, Multiplier w2, Multiplier w3) {
+            return inverse_quad(v, w1, w2, w3, f);
+        };
+        const bool single = tables.log_n() % 2 == 0;      // the last pass is one stage
+        const std::size_t last = single ? n / 2 : n / 4;  // words of the nodes that it joins
         std::size_t block = 8;
         while (4 * block <= std::min(last, kBlockWords)) block *= 4;
         const std::size_t step = std::max(block, kSmallestTransform);
@@ -213,7 +225,8 @@ struct Transform {
             for (std::size_t length = 32; length <= block; length *= 4)
                 pass(table, x + at, (n + at) / length, step / length, length, butterfly);
         }
-        for (std::size_t length = 4 * block; length <= last; length *= 4) pass(table, x, n / length, n / length, length, butterfly);
+        for (std::size_t length = 4 * block; length <= last; length *= 4)
+            pass(table, x, n / length, n / length, length, butterfly);
 
         const u64 scale = m.multiply(factor, tables.inverse_n().w);
         const Multiplier sum = multiplier(scale, m.q);
@@ -223,13 +236,15 @@ struct Transform {
             f.canonical(f.multiply(a - b + f.q2, difference)).store(high);
         };
         if (single) {
-            for (std::size_t j = 0; j < n / 2; j += kWidth) finish(V::load(x + j), V::load(x + j + n / 2), x + j, x + j + n / 2);
+            for (std::size_t j = 0; j < n / 2; j += kWidth)
+                finish(V::load(x + j), V::load(x + j + n / 2), x + j, x + j + n / 2);
             return;
         }
         const Multiplier w2 = node(table, 2), w3 = node(table, 3);
         const std::size_t h = n / 4;
         for (std::size_t j = 0; j < h; j += kWidth) {
-            const V x0 = V::load(x + j), x1 = V::load(x + j + h), x2 = V::load(x + j + 2 * h), x3 = V::load(x + j + 3 * h);
+            const V x0 = V::load(x + j), x1 = V::load(x + j + h), x2 = V::load(x + j + 2 * h),
+                    x3 = V::load(x + j + 3 * h);
             finish(f.below_2q(x0 + x1), f.below_2q(x2 + x3), x + j, x + j + 2 * h);
             finish(f.multiply(x0 - x1 + f.q2, w2), f.multiply(x2 - x3 + f.q2, w3), x + j + h, x + j + 3 * h);
         }

@@ -35,20 +35,20 @@ struct ProductTerm {
 struct Kernels {
     const char* name;
 
-    void (*forward)(const NttTables&, u64* x);                  // in place
-    void (*inverse)(const NttTables&, u64* x, u64 factor);      // in place; result times factor
+    void (*forward)(const NttTables&, u64* x);              // in place
+    void (*inverse)(const NttTables&, u64* x, u64 factor);  // in place; result times factor
 
-    void (*add)(const Modulus&, u64* r, const u64* a, const u64* b, std::size_t n);       // in place
-    void (*subtract)(const Modulus&, u64* r, const u64* a, const u64* b, std::size_t n);  // in place
-    void (*negate)(const Modulus&, u64* r, const u64* a, std::size_t n);                  // in place
-    void (*add_scalar)(const Modulus&, u64* r, const u64* a, u64 s, std::size_t n);       // in place
-    void (*multiply)(const Modulus&, u64* r, const u64* a, const u64* b, std::size_t n);  // in place
+    void (*add)(const Modulus&, u64* r, const u64* a, const u64* b, std::size_t n);          // in place
+    void (*subtract)(const Modulus&, u64* r, const u64* a, const u64* b, std::size_t n);     // in place
+    void (*negate)(const Modulus&, u64* r, const u64* a, std::size_t n);                     // in place
+    void (*add_scalar)(const Modulus&, u64* r, const u64* a, u64 s, std::size_t n);          // in place
+    void (*multiply)(const Modulus&, u64* r, const u64* a, const u64* b, std::size_t n);     // in place
     void (*multiply_scalar)(const Modulus&, u64* r, const u64* a, Factor w, std::size_t n);  // in place
     // r = (a - b) w
     void (*subtract_multiply)(const Modulus&, u64* r, const u64* a, const u64* b, Factor w, std::size_t n);  // in place
     // (r0, r1, r2) = (a0 b0, a0 b1 + a1 b0, a1 b1); not in place
-    void (*tensor)(const Modulus&, u64* r0, u64* r1, u64* r2, const u64* a0, const u64* a1, const u64* b0, const u64* b1,
-                   std::size_t n);
+    void (*tensor)(const Modulus&, u64* r0, u64* r1, u64* r2, const u64* a0, const u64* a1, const u64* b0,
+                   const u64* b1, std::size_t n);
     // r[j] = a[permutation[j]]; not in place. Permutations are those of rotations (automorphism.hpp), here and below.
     void (*permute)(u64* r, const u64* a, const std::uint32_t* permutation, std::size_t n);
 

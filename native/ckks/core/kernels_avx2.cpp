@@ -1,5 +1,5 @@
-// Purpose: the kernel table for AVX2 with FMA: doubles for products of residues, 32-bit integer products for sums with integer
-//   weights.
+// Purpose: the kernel table for AVX2 with FMA: doubles for products of residues, 32-bit integer products for sums
+//   with integer weights.
 // Guarantees: bit-identical to the scalar table; bounds are stated at each sum.
 #include <algorithm>
 #include <bit>
@@ -35,8 +35,9 @@ void subtract(const Modulus& m, u64* r, const u64* a, const u64* b, std::size_t 
     for (std::size_t j = 0; j < n; j += kLanes) {
         const __m256i difference = _mm256_sub_epi64(load_words(a + j), load_words(b + j));
         const __m256i more = _mm256_add_epi64(difference, q);
-        store_words(r + j, _mm256_castpd_si256(_mm256_blendv_pd(_mm256_castsi256_pd(difference), _mm256_castsi256_pd(more),
-                                                                _mm256_castsi256_pd(difference))));
+        store_words(r + j,
+                    _mm256_castpd_si256(_mm256_blendv_pd(_mm256_castsi256_pd(difference), _mm256_castsi256_pd(more),
+                                                         _mm256_castsi256_pd(difference))));
     }
 }
 
@@ -69,7 +70,8 @@ void multiply(const Modulus& m, u64* r, const u64* a, const u64* b, std::size_t 
 void multiply_scalar(const Modulus& m, u64* r, const u64* a, Factor w, std::size_t n) {
     const Field f(m.q);
     const Multiplier factor = multiplier(w.w, m.q);
-    for (std::size_t j = 0; j < n; j += kLanes) store_words(r + j, f.canonical_small(f.multiply(residues(a + j), factor)));
+    for (std::size_t j = 0; j < n; j += kLanes)
+        store_words(r + j, f.canonical_small(f.multiply(residues(a + j), factor)));
 }
 
 void subtract_multiply(const Modulus& m, u64* r, const u64* a, const u64* b, Factor w, std::size_t n) {
@@ -120,11 +122,13 @@ struct CentredInput {
 };
 
 CentredInput centred(const ConvertTerm& term) {
-    return {term.input, broadcast(static_cast<double>(term.prime)), broadcast(static_cast<double>((term.prime - 1) / 2))};
+    return {term.input, broadcast(static_cast<double>(term.prime)),
+            broadcast(static_cast<double>((term.prime - 1) / 2))};
 }
 
-// Inputs below 2^49 in size may exceed a smaller q by far, but the product with a balanced factor stays below 2^99 and its
-// quotient below 2^50, so the remainder is right; products are within 1/2 + 2^49 2^-52 / q ... within 1 for every q.
+// Inputs below 2^49 in size may exceed a smaller q by far, but the product with a balanced factor stays below 2^99 and
+// its quotient below 2^50, so the remainder is right; products are within 1/2 + 2^49 2^-52 / q ... within 1 for every
+// q.
 void convert(const Modulus& m, u64* r, const ConvertTerm* terms, std::size_t count, u64, std::size_t n) {
     const Field f(m.q);
     if (count == 1 && terms[0].weight.w == 1) {
@@ -150,7 +154,8 @@ void inner_product_with(const Modulus& m, u64* r0, u64* r1, const InnerTerm* ter
         Vector s0 = _mm256_setzero_pd();
         Vector s1 = _mm256_setzero_pd();
         for (std::size_t d = 0; d < count; ++d) {
-            const Vector x = kPermuted ? from_words(permuted(terms[d].digit, permutation[j])) : residues(terms[d].digit + j);
+            const Vector x =
+                kPermuted ? from_words(permuted(terms[d].digit, permutation[j])) : residues(terms[d].digit + j);
             s0 = _mm256_add_pd(s0, f.multiply(x, residues(terms[d].key0 + j)));
             s1 = _mm256_add_pd(s1, f.multiply(x, residues(terms[d].key1 + j)));
             if (d % kProductsPerReduction == kProductsPerReduction - 1) {
@@ -189,18 +194,20 @@ void dot(const Modulus& m, u64* r, const ProductTerm* terms, std::size_t count, 
     }
 }
 
-// ---- weighted_sum: x = xh 2^25 + xl, weights whole or wh 2^24 + wl; signed 32-bit products summed in 64-bit lanes ----
+// ---- weighted_sum: x = xh 2^25 + xl, weights whole or wh 2^24 + wl; signed 32-bit products summed in 64-bit lanes
+// ----
 
 constexpr int kInputShift = 25;
 constexpr int kWeightShift = 24;
-constexpr int kNarrowBits = 31;         // |weight| below 2^31 is one signed 32-bit factor
-constexpr std::size_t kChunk = 512;     // inputs per exact sum
+constexpr int kNarrowBits = 31;      // |weight| below 2^31 is one signed 32-bit factor
+constexpr std::size_t kChunk = 512;  // inputs per exact sum
 constexpr std::size_t kOutputsAtOnce = 4;
-constexpr std::size_t kTileWords = 16;  // coefficients of every input packed side by side: a chunk's tile stays in cache
-constexpr std::size_t kTiles = 4;       // tiles packed at once, so that an input is read in runs of eight lines
+constexpr std::size_t kTileWords =
+    16;                            // coefficients of every input packed side by side: a chunk's tile stays in cache
+constexpr std::size_t kTiles = 4;  // tiles packed at once, so that an input is read in runs of eight lines
 
-// Coefficients [start, start + words) of every input into tiles [tile][input][kTileWords], each lane as two 32-bit halves xl
-// (low) and xh, both below 2^25.
+// Coefficients [start, start + words) of every input into tiles [tile][input][kTileWords], each lane as two 32-bit
+// halves xl (low) and xh, both below 2^25.
 void pack_tiles(u64* tiles, const u64* const* inputs, std::size_t count, std::size_t start, std::size_t words) {
     const __m256i mask = _mm256_set1_epi64x((1 << kInputShift) - 1);
     for (std::size_t i = 0; i < count; ++i) {
@@ -216,11 +223,13 @@ void pack_tiles(u64* tiles, const u64* const* inputs, std::size_t count, std::si
 // 2^shift and 2^(shift + 32) modulo q, to bring a signed 64-bit sum of weight 2^shift to a residue.
 class SumScale {
 public:
-    SumScale(const Modulus& m, u64 shift) : low_(multiplier(m.power(2, shift), m.q)), high_(multiplier(m.power(2, shift + 32), m.q)) {}
+    SumScale(const Modulus& m, u64 shift)
+        : low_(multiplier(m.power(2, shift), m.q)), high_(multiplier(m.power(2, shift + 32), m.q)) {}
     Vector residue(const Field& f, __m256i sum) const {
         const __m256i low = _mm256_and_si256(sum, _mm256_set1_epi64x(0xffffffff));
         // The signed upper half, offset by 2^31 to be a non-negative word.
-        const __m256i high = _mm256_srli_epi64(_mm256_xor_si256(sum, _mm256_set1_epi64x(static_cast<i64>(u64{1} << 63))), 32);
+        const __m256i high =
+            _mm256_srli_epi64(_mm256_xor_si256(sum, _mm256_set1_epi64x(static_cast<i64>(u64{1} << 63))), 32);
         return _mm256_add_pd(f.multiply(from_words(low), low_),
                              f.multiply(_mm256_sub_pd(from_words(high), broadcast(0x1p31)), high_));
     }
@@ -234,13 +243,15 @@ struct SumField {
     Field f;
     SumScale scale[2][2];  // [part of the weight][half of the input]
     explicit SumField(const Modulus& m)
-        : f(m.q), scale{{SumScale(m, 0), SumScale(m, kInputShift)}, {SumScale(m, kWeightShift), SumScale(m, kInputShift + kWeightShift)}} {}
+        : f(m.q),
+          scale{{SumScale(m, 0), SumScale(m, kInputShift)},
+                {SumScale(m, kWeightShift), SumScale(m, kInputShift + kWeightShift)}} {}
 };
 
 // One tile of one group of outputs. factors: [input][part][output].
 template <std::size_t kOutputs, std::size_t kParts>
-void sum_tile(const SumField& field, u64* const* outputs, const u64* tile, const i64* factors, std::size_t count, std::size_t start,
-              bool accumulate) {
+void sum_tile(const SumField& field, u64* const* outputs, const u64* tile, const i64* factors, std::size_t count,
+              std::size_t start, bool accumulate) {
     for (std::size_t j = 0; j < kTileWords; j += kLanes) {
         __m256i low[kParts][kOutputs];
         __m256i high[kParts][kOutputs];
@@ -276,11 +287,11 @@ std::size_t group_size(std::size_t o, std::size_t output_count, std::size_t at_o
     return o + at_once <= output_count ? at_once : 1;
 }
 
-// The weights of inputs [first, first + count) in the order of use: [group][input][part][output], the parts being w itself, or wl
-// in [-2^23, 2^23) and wh.
+// The weights of inputs [first, first + count) in the order of use: [group][input][part][output], the parts being w
+// itself, or wl in [-2^23, 2^23) and wh.
 template <std::size_t kParts>
-std::vector<i64> arranged_factors(const i64* weights, std::size_t output_count, std::size_t row, std::size_t first, std::size_t count,
-                                  std::size_t at_once) {
+std::vector<i64> arranged_factors(const i64* weights, std::size_t output_count, std::size_t row, std::size_t first,
+                                  std::size_t count, std::size_t at_once) {
     std::vector<i64> factors(output_count * count * kParts);
     for (std::size_t o = 0; o < output_count; o += group_size(o, output_count, at_once)) {
         const std::size_t size = group_size(o, output_count, at_once);
@@ -297,12 +308,13 @@ std::vector<i64> arranged_factors(const i64* weights, std::size_t output_count, 
     return factors;
 }
 
-// Sums over one chunk of inputs. Bounds: a product is below 2^(25 + bits) when narrow and below 2^51 when wide; at most 2^9 of them
-// are added, which the caller has checked to stay below 2^62.
+// Sums over one chunk of inputs. Bounds: a product is below 2^(25 + bits) when narrow and below 2^51 when wide; at most
+// 2^9 of them are added, which the caller has checked to stay below 2^62.
 template <std::size_t kParts>
 void weighted_chunk(const SumField& field, u64* const* outputs, std::size_t output_count, const u64* const* inputs,
                     const i64* weights, std::size_t row, std::size_t first, std::size_t count, std::size_t n) {
-    constexpr std::size_t kAtOnce = kParts == 1 ? kOutputsAtOnce : kOutputsAtOnce / 2;  // twelve sums would not fit the registers
+    constexpr std::size_t kAtOnce =
+        kParts == 1 ? kOutputsAtOnce : kOutputsAtOnce / 2;  // twelve sums would not fit the registers
     const std::vector<i64> factors = arranged_factors<kParts>(weights, output_count, row, first, count, kAtOnce);
     Buffer tiles(kTiles * count * kTileWords);
     for (std::size_t start = 0; start < n; start += kTiles * kTileWords) {
@@ -313,7 +325,8 @@ void weighted_chunk(const SumField& field, u64* const* outputs, std::size_t outp
             for (std::size_t o = 0; o < output_count; o += group_size(o, output_count, kAtOnce)) {
                 const i64* group = &factors[o * count * kParts];
                 if (group_size(o, output_count, kAtOnce) == kAtOnce)
-                    sum_tile<kAtOnce, kParts>(field, outputs + o, tile, group, count, start + t * kTileWords, first > 0);
+                    sum_tile<kAtOnce, kParts>(field, outputs + o, tile, group, count, start + t * kTileWords,
+                                              first > 0);
                 else
                     sum_tile<1, kParts>(field, outputs + o, tile, group, count, start + t * kTileWords, first > 0);
             }
@@ -321,8 +334,8 @@ void weighted_chunk(const SumField& field, u64* const* outputs, std::size_t outp
     }
 }
 
-void weighted_sum(const Modulus& m, u64* const* outputs, std::size_t output_count, const u64* const* inputs, const i64* weights,
-                  std::size_t count, std::size_t n) {
+void weighted_sum(const Modulus& m, u64* const* outputs, std::size_t output_count, const u64* const* inputs,
+                  const i64* weights, std::size_t count, std::size_t n) {
     const SumField field(m);
     u64 largest = 0;
     for (std::size_t i = 0; i < output_count * count; ++i)
@@ -343,8 +356,8 @@ void weighted_sum(const Modulus& m, u64* const* outputs, std::size_t output_coun
 
 const Kernels* avx2_kernels() {
     static constexpr Kernels kTable = {
-        "avx2",   avx2::forward,   avx2::inverse,     add,    subtract, negate,  add_scalar,    multiply,
-        multiply_scalar, subtract_multiply, tensor, permute, convert, inner_product, dot, weighted_sum,
+        "avx2",          avx2::forward,     avx2::inverse, add,     subtract, negate,        add_scalar, multiply,
+        multiply_scalar, subtract_multiply, tensor,        permute, convert,  inner_product, dot,        weighted_sum,
     };
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &kTable : nullptr;
 }

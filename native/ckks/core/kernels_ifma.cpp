@@ -1,7 +1,7 @@
 // Purpose: the ifma path on AVX-512 registers.
-// Does not guarantee: that this file's intrinsics were ever executed on the machine that built it; the same templates on portable
-//   vectors (kernels_ifma_emulated.cpp) are tested everywhere, and tests/kernels_agree.cpp runs these where the processor has
-//   AVX-512 IFMA.
+// Does not guarantee: that this file's intrinsics were ever executed on the machine that built it; the same templates
+//   on portable vectors (kernels_ifma_emulated.cpp) are tested everywhere, and tests/kernels_agree.cpp runs these where
+//   the processor has AVX-512 IFMA.
 #include <immintrin.h>
 
 #include <algorithm>
@@ -32,10 +32,18 @@ struct Vector512 {
     static Vector512 smaller(Vector512 a, Vector512 b) { return {_mm512_min_epu64(a.x, b.x)}; }
     static Vector512 low52(Vector512 a) { return {_mm512_and_si512(a.x, _mm512_set1_epi64((1LL << 52) - 1))}; }
     static Vector512 shift_right_52(Vector512 a) { return {_mm512_srli_epi64(a.x, 52)}; }
-    static Vector512 add_low(Vector512 sum, Vector512 a, Vector512 b) { return {_mm512_madd52lo_epu64(sum.x, a.x, b.x)}; }
-    static Vector512 add_high(Vector512 sum, Vector512 a, Vector512 b) { return {_mm512_madd52hi_epu64(sum.x, a.x, b.x)}; }
-    static Vector512 multiply_low(Vector512 a, Vector512 b) { return {_mm512_madd52lo_epu64(_mm512_setzero_si512(), a.x, b.x)}; }
-    static Vector512 multiply_high(Vector512 a, Vector512 b) { return {_mm512_madd52hi_epu64(_mm512_setzero_si512(), a.x, b.x)}; }
+    static Vector512 add_low(Vector512 sum, Vector512 a, Vector512 b) {
+        return {_mm512_madd52lo_epu64(sum.x, a.x, b.x)};
+    }
+    static Vector512 add_high(Vector512 sum, Vector512 a, Vector512 b) {
+        return {_mm512_madd52hi_epu64(sum.x, a.x, b.x)};
+    }
+    static Vector512 multiply_low(Vector512 a, Vector512 b) {
+        return {_mm512_madd52lo_epu64(_mm512_setzero_si512(), a.x, b.x)};
+    }
+    static Vector512 multiply_high(Vector512 a, Vector512 b) {
+        return {_mm512_madd52hi_epu64(_mm512_setzero_si512(), a.x, b.x)};
+    }
     static Vector512 gather(const u64* base, const std::uint32_t* at) {
         return {_mm512_i32gather_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)), base, 8)};
     }

@@ -1,6 +1,6 @@
 // Purpose: the kernel table for any 64-bit machine.
-// Source: Harvey 2014 (lazy butterflies). With q < 2^50 the 14 spare bits absorb all growth of the forward transform, so
-//   its butterflies have no correction at all; see the bounds at each loop.
+// Source: Harvey 2014 (lazy butterflies). With q < 2^50 the 14 spare bits absorb all growth of the forward transform,
+//   so its butterflies have no correction at all; see the bounds at each loop.
 #include "kernels.hpp"
 
 namespace kakuri::ckks {
@@ -44,7 +44,8 @@ void forward(const NttTables& tables, u64* x) {
     }
 }
 
-// Sums double per stage, products fall below 2q. Sums are reduced at every eighth stage: below 2^8 2q < 2^59 throughout.
+// Sums double per stage, products fall below 2q. Sums are reduced at every eighth stage: below 2^8 2q < 2^59
+// throughout.
 void inverse(const NttTables& tables, u64* x, u64 factor) {
     const Modulus& modulus = tables.modulus();
     const u64 q = modulus.q;
@@ -200,9 +201,8 @@ void weighted_sum(const Modulus& m, u64* const* outputs, std::size_t output_coun
 
 const Kernels* scalar_kernels() {
     static constexpr Kernels kTable = {
-        "scalar", forward,        inverse,         add,           subtract, negate, add_scalar,
-        multiply, multiply_scalar, subtract_multiply, tensor,      permute,  convert, inner_product,
-        dot,      weighted_sum,
+        "scalar",        forward,           inverse, add,     subtract, negate,        add_scalar, multiply,
+        multiply_scalar, subtract_multiply, tensor,  permute, convert,  inner_product, dot,        weighted_sum,
     };
     return &kTable;
 }

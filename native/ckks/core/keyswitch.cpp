@@ -53,8 +53,8 @@ void KeySwitcher::multiply_key(const u64* digits, const KeySwitchKey& key, int s
     const int count = context.digits_at(level);
     for (int d = 0; d < count; ++d)
         terms[d] = {digits + at(d) * n(), key.limb(key_slot, d, 0), key.limb(key_slot, d, 1)};
-    context.kernels().inner_product(context.modulus(prime(slot)), r0 + at(slot) * n(), r1 + at(slot) * n(), terms, at(count),
-                                    key.permutation.empty() ? nullptr : key.permutation.data(), n());
+    context.kernels().inner_product(context.modulus(prime(slot)), r0 + at(slot) * n(), r1 + at(slot) * n(), terms,
+                                    at(count), key.permutation.empty() ? nullptr : key.permutation.data(), n());
 }
 
 void KeySwitcher::inner_product(const u64* digits, const KeySwitchKey& key, u64* r0, u64* r1) const {
@@ -106,7 +106,8 @@ void divide_by_top_prime(const Context& context, int level, const u64* c, u64* r
         u64* out = r + at(i) * n;
         conversion.convert(context.kernels(), context.modulus(i), i, sources, out, n);
         context.kernels().forward(context.ntt(i), out);
-        context.kernels().subtract_multiply(context.modulus(i), out, c + at(i) * n, out, conversion.inverse_product(i), n);
+        context.kernels().subtract_multiply(context.modulus(i), out, c + at(i) * n, out, conversion.inverse_product(i),
+                                            n);
     }
 }
 

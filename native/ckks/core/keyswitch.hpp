@@ -1,8 +1,9 @@
 // Purpose: hybrid key switching in three steps, and the division by primes that it shares with rescaling.
-// Guarantees: results do not depend on threads or kernel path. Digits and remainders are centred, so ModDown and rescale round
-//   to nearest.
-// Source: Han and Ki, "Better bootstrapping for approximate homomorphic encryption", eprint 2019/688, section 3 (hybrid, digits
-//   of several limbs); Halevi and Shoup, "Faster homomorphic linear transformations in HElib", eprint 2018/244 (hoisting).
+// Guarantees: results do not depend on threads or kernel path. Digits and remainders are centred, so ModDown and
+//   rescale round to nearest.
+// Source: Han and Ki, "Better bootstrapping for approximate homomorphic encryption", eprint 2019/688, section 3
+//   (hybrid, digits of several limbs); Halevi and Shoup, "Faster homomorphic linear transformations in HElib", eprint
+//   2018/244 (hoisting).
 // Layout: an extended polynomial at level l has slots 0 .. l for q_0 .. q_l, then one slot per special prime.
 #pragma once
 

@@ -1,6 +1,7 @@
 // Purpose: tables for the negacyclic number-theoretic transform of one prime.
-// Guarantees: the transform maps coefficients a_0 ... a_{N-1} to the values a(psi^(2 br(j) + 1)) at position j, where psi is
-//   the smallest primitive 2N-th root and br reverses log2(N) bits; every kernel path gives the same canonical residues.
+// Guarantees: the transform maps coefficients a_0 ... a_{N-1} to the values a(psi^(2 br(j) + 1)) at position j, where
+//   psi is the smallest primitive 2N-th root and br reverses log2(N) bits; every kernel path gives the same canonical
+//   residues.
 // Source: Longa and Naehrig, "Speeding up the number theoretic transform", 2016 (merged twists, bit-reversed roots).
 #pragma once
 

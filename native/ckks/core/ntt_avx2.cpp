@@ -1,6 +1,6 @@
 // Purpose: radix-4 transforms in double precision, depth first once a block fits the first-level cache.
-// Bounds ("within B", avx2.hpp), each checked for every pass: forward inputs of a pass are within 4.6 and its intermediate
-//   values within 5.7; inverse inputs are within 2 and sums within 8. All are integers below 2^53.
+// Bounds ("within B", avx2.hpp), each checked for every pass: forward inputs of a pass are within 4.6 and its
+//   intermediate values within 5.7; inverse inputs are within 2 and sums within 8. All are integers below 2^53.
 // Source: the radix-4 blocking of Harvey 2014 section 5 and of FLINT's fft_small.
 #include "ntt_avx2.hpp"
 
@@ -14,25 +14,24 @@ namespace kakuri::ckks::avx2 {
 namespace {
 
 constexpr std::size_t kCacheBlock = 1024;  // words: 8 KiB, and as much for the twiddles
-constexpr std::size_t kTailWords = 6 * kLanes;
+constexpr std::size_t kTailWords = 3 * kLanes;
 
-// Table layout, in doubles: (w, w/q) for every node, n pairs; then for every four nodes of the last two stages w1, w1/q, w2,
-// w2/q, w3, w3/q as vectors: n/16 groups. Forward and inverse one after the other.
-std::size_t direction_words(std::size_t n) { return 2 * n + n / 16 * kTailWords; }
+// Table layout, in doubles: (w, w/q) for the n/4 nodes before the last two stages; then for every four nodes of those
+//   w1, w2, w3 as vectors, whose quotients cost no more to compute than to fetch. Forward and inverse one after the
+//   other.
+std::size_t direction_words(std::size_t n) { return n / 2 + n / 16 * kTailWords; }
 
 void fill_direction(const NttTables& tables, const Factor* powers, u64* out) {
     const std::size_t n = tables.n();
     const u64 q = tables.modulus().q;
     const auto value = [&](std::size_t node) { return balanced(powers[node].w, q); };
-    const auto over_q = [&](std::size_t node) { return value(node) / static_cast<double>(q); };
-    for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t i = 0; i < n / 4; ++i) {
         *out++ = std::bit_cast<u64>(value(i));
-        *out++ = std::bit_cast<u64>(over_q(i));
+        *out++ = std::bit_cast<u64>(value(i) / static_cast<double>(q));
     }
     for (std::size_t k = 0; k < n / 4; k += kLanes) {
         const auto put = [&](auto node) {
             for (std::size_t lane = 0; lane < kLanes; ++lane) *out++ = std::bit_cast<u64>(value(node(k + lane)));
-            for (std::size_t lane = 0; lane < kLanes; ++lane) *out++ = std::bit_cast<u64>(over_q(node(k + lane)));
         };
         put([&](std::size_t i) { return n / 4 + i; });
         put([&](std::size_t i) { return n / 2 + 2 * i; });
@@ -52,8 +51,9 @@ inline Multiplier node(const u64* table, std::size_t i) {
     return {_mm256_broadcast_sd(pair), _mm256_broadcast_sd(pair + 1)};
 }
 
-inline Multiplier tail_node(const u64* group, std::size_t i) {
-    return {load_doubles(group + 2 * i * kLanes), load_doubles(group + (2 * i + 1) * kLanes)};
+inline Multiplier tail_node(const u64* group, std::size_t i, const Field& f) {
+    const Vector w = load_doubles(group + i * kLanes);
+    return {w, _mm256_mul_pd(w, f.inverse)};
 }
 
 struct Quad {
@@ -72,17 +72,35 @@ inline Vector load(const u64* p) {
     return kFromWords ? from_words(load_words(p)) : load_doubles(p);
 }
 
-// Cooley-Tukey, two stages. With kReduce the first entry is brought within 1/2 first.
+// Cooley-Tukey, two stages. With kReduce the first entry is brought within 1/2 first. Several independent quads go side
+// by side: the long latency of one hides behind the others.
+template <bool kReduce, std::size_t kCount>
+inline void forward_quads(Quad* v, Multiplier w1, Multiplier w2, Multiplier w3, const Field& f) {
+    Vector s[kCount], t[kCount];
+    for (std::size_t i = 0; i < kCount; ++i) s[i] = f.multiply(v[i].x2, w1);
+    for (std::size_t i = 0; i < kCount; ++i) t[i] = f.multiply(v[i].x3, w1);
+    if (kReduce)
+        for (std::size_t i = 0; i < kCount; ++i) v[i].x0 = f.reduce(v[i].x0);
+    for (std::size_t i = 0; i < kCount; ++i) {
+        v[i].x2 = _mm256_sub_pd(v[i].x0, s[i]);
+        v[i].x0 = _mm256_add_pd(v[i].x0, s[i]);
+        v[i].x3 = _mm256_sub_pd(v[i].x1, t[i]);
+        v[i].x1 = _mm256_add_pd(v[i].x1, t[i]);
+    }
+    for (std::size_t i = 0; i < kCount; ++i) s[i] = f.multiply(v[i].x1, w2);
+    for (std::size_t i = 0; i < kCount; ++i) t[i] = f.multiply(v[i].x3, w3);
+    for (std::size_t i = 0; i < kCount; ++i) {
+        v[i].x1 = _mm256_sub_pd(v[i].x0, s[i]);
+        v[i].x0 = _mm256_add_pd(v[i].x0, s[i]);
+        v[i].x3 = _mm256_sub_pd(v[i].x2, t[i]);
+        v[i].x2 = _mm256_add_pd(v[i].x2, t[i]);
+    }
+}
+
 template <bool kReduce>
 inline Quad forward_quad(Quad v, Multiplier w1, Multiplier w2, Multiplier w3, const Field& f) {
-    const Vector x0 = kReduce ? f.reduce(v.x0) : v.x0;
-    const Vector s = f.multiply(v.x2, w1);
-    const Vector t = f.multiply(v.x3, w1);
-    const Vector y0 = _mm256_add_pd(x0, s), y2 = _mm256_sub_pd(x0, s);
-    const Vector y1 = _mm256_add_pd(v.x1, t), y3 = _mm256_sub_pd(v.x1, t);
-    const Vector u = f.multiply(y1, w2);
-    const Vector r = f.multiply(y3, w3);
-    return {_mm256_add_pd(y0, u), _mm256_sub_pd(y0, u), _mm256_add_pd(y2, r), _mm256_sub_pd(y2, r)};
+    forward_quads<kReduce, 1>(&v, w1, w2, w3, f);
+    return v;
 }
 
 // Gentleman-Sande, two stages; the sum of all four is brought within 1/2.
@@ -100,15 +118,27 @@ void forward_pass(const u64* table, u64* x, std::size_t first, std::size_t nodes
     for (std::size_t i = 0; i < nodes; ++i, x += length) {
         const std::size_t k = first + i;
         const Multiplier w1 = node(table, k), w2 = node(table, 2 * k), w3 = node(table, 2 * k + 1);
-        for (std::size_t j = 0; j < h; j += kLanes) {
-            const Quad out = forward_quad<kReduce>({load<kFromWords>(x + j), load<kFromWords>(x + j + h),
-                                                    load<kFromWords>(x + j + 2 * h), load<kFromWords>(x + j + 3 * h)},
-                                                   w1, w2, w3, f);
-            store_doubles(x + j, out.x0);
-            store_doubles(x + j + h, out.x1);
-            store_doubles(x + j + 2 * h, out.x2);
-            store_doubles(x + j + 3 * h, out.x3);
+        const auto step = [&]<std::size_t kCount>(std::size_t j) {
+            Quad v[kCount];
+            for (std::size_t i = 0; i < kCount; ++i) {
+                const u64* p = x + j + i * kLanes;
+                v[i] = {load<kFromWords>(p), load<kFromWords>(p + h), load<kFromWords>(p + 2 * h),
+                        load<kFromWords>(p + 3 * h)};
+            }
+            forward_quads<kReduce, kCount>(v, w1, w2, w3, f);
+            for (std::size_t i = 0; i < kCount; ++i) {
+                u64* p = x + j + i * kLanes;
+                store_doubles(p, v[i].x0);
+                store_doubles(p + h, v[i].x1);
+                store_doubles(p + 2 * h, v[i].x2);
+                store_doubles(p + 3 * h, v[i].x3);
+            }
+        };
+        if (h == kLanes) {
+            step.template operator()<1>(0);
+            continue;
         }
+        for (std::size_t j = 0; j < h; j += 2 * kLanes) step.template operator()<2>(j);
     }
 }
 
@@ -129,12 +159,14 @@ void inverse_pass(const u64* table, u64* x, std::size_t first, std::size_t nodes
     }
 }
 
-// The last two stages on `length` words starting at node `first` of n/4: butterflies inside the vectors, by transposition.
+// The last two stages on `length` words starting at node `first` of n/4: butterflies inside the vectors, by
+// transposition.
 void forward_tail(const u64* tail, u64* x, std::size_t first, std::size_t length, const Field& f) {
     const u64* group = tail + first / kLanes * kTailWords;
     for (std::size_t j = 0; j < length; j += 4 * kLanes, group += kTailWords) {
-        Quad v = transpose({load_doubles(x + j), load_doubles(x + j + 4), load_doubles(x + j + 8), load_doubles(x + j + 12)});
-        v = forward_quad<true>(v, tail_node(group, 0), tail_node(group, 1), tail_node(group, 2), f);
+        Quad v = transpose(
+            {load_doubles(x + j), load_doubles(x + j + 4), load_doubles(x + j + 8), load_doubles(x + j + 12)});
+        v = forward_quad<true>(v, tail_node(group, 0, f), tail_node(group, 1, f), tail_node(group, 2, f), f);
         v = transpose(v);
         store_words(x + j, f.canonical(v.x0));
         store_words(x + j + 4, f.canonical(v.x1));
@@ -147,7 +179,7 @@ void inverse_tail(const u64* tail, u64* x, std::size_t first, std::size_t length
     const u64* group = tail + first / kLanes * kTailWords;
     for (std::size_t j = 0; j < length; j += 4 * kLanes, group += kTailWords) {
         Quad v = transpose({load<true>(x + j), load<true>(x + j + 4), load<true>(x + j + 8), load<true>(x + j + 12)});
-        v = transpose(inverse_quad(v, tail_node(group, 0), tail_node(group, 1), tail_node(group, 2), f));
+        v = transpose(inverse_quad(v, tail_node(group, 0, f), tail_node(group, 1, f), tail_node(group, 2, f), f));
         store_doubles(x + j, v.x0);
         store_doubles(x + j + 4, v.x1);
         store_doubles(x + j + 8, v.x2);
@@ -155,10 +187,10 @@ void inverse_tail(const u64* tail, u64* x, std::size_t first, std::size_t length
     }
 }
 
-// The passes from nodes of `length` words down to those of 16, on `words` words; `first` is the first node. Every second pass
-// reduces; `reduce` says whether the next one does.
-void forward_passes(const u64* table, u64* x, std::size_t first, std::size_t length, std::size_t shortest, std::size_t words,
-                    bool& reduce, const Field& f) {
+// The passes from nodes of `length` words down to those of 16, on `words` words; `first` is the first node. Every
+// second pass reduces; `reduce` says whether the next one does.
+void forward_passes(const u64* table, u64* x, std::size_t first, std::size_t length, std::size_t shortest,
+                    std::size_t words, bool& reduce, const Field& f) {
     for (; length > shortest; length /= 4, first *= 4, reduce = !reduce) {
         if (reduce)
             forward_pass<true, false>(table, x, first, words / length, length, f);
@@ -172,7 +204,7 @@ void forward_passes(const u64* table, u64* x, std::size_t first, std::size_t len
 void forward(const NttTables& tables, u64* x) {
     const std::size_t n = tables.n();
     const u64* table = tables.doubles(build_tables).data();
-    const u64* tail = table + 2 * n;
+    const u64* tail = table + n / 2;
     const Field f(tables.modulus().q);
     // The first pass converts; it does one stage where the number of stages is odd. Its inputs are within 1.
     std::size_t length = n / 4;  // words of a node in the next pass
@@ -203,7 +235,7 @@ void forward(const NttTables& tables, u64* x) {
 void inverse(const NttTables& tables, u64* x, u64 factor) {
     const std::size_t n = tables.n();
     const u64* table = tables.doubles(build_tables).data() + direction_words(n);
-    const u64* tail = table + 2 * n;
+    const u64* tail = table + n / 2;
     const Modulus& m = tables.modulus();
     const Field f(m.q);
     const bool odd = tables.log_n() % 2 != 0;

@@ -12,14 +12,17 @@ namespace kakuri::ckks {
 
 namespace {
 
-void check_prime(const std::vector<u64>& earlier, u64 q, int log_n, const std::string& where, std::vector<Problem>& problems) {
+void check_prime(const std::vector<u64>& earlier, u64 q, int log_n, const std::string& where,
+                 std::vector<Problem>& problems) {
     const auto refuse = [&](const char* what, std::string limit) {
-        problems.push_back({"KK-N02", what, where, std::to_string(q), std::move(limit), "ntt_primes() gives suitable primes"});
+        problems.push_back(
+            {"KK-N02", what, where, std::to_string(q), std::move(limit), "ntt_primes() gives suitable primes"});
     };
     if (q >= u64{1} << kMaxModulusBits) return refuse("modulus is too large", "below 2^50");
     if (!is_prime(q)) return refuse("modulus is not prime", "");
     if (q % (u64{2} << log_n) != 1) return refuse("modulus is not 1 mod 2N", "N = " + std::to_string(u64{1} << log_n));
-    if (std::find(earlier.begin(), earlier.end(), q) != earlier.end()) return refuse("modulus is repeated", "distinct primes");
+    if (std::find(earlier.begin(), earlier.end(), q) != earlier.end())
+        return refuse("modulus is repeated", "distinct primes");
 }
 
 double checked_log_qp(const ParameterLiteral& literal, bool allow_insecure) {
@@ -27,12 +30,13 @@ double checked_log_qp(const ParameterLiteral& literal, bool allow_insecure) {
     std::vector<Problem> problems;
     if (literal.moduli.empty()) problems.push_back({"KK-N02", "no modulus given", "moduli", "0", "at least 1", ""});
     if (literal.moduli.size() + literal.special_moduli.size() > kMaxPrimes)
-        throw Error({"KK-N02", "too many moduli", "moduli", std::to_string(literal.moduli.size() + literal.special_moduli.size()),
-                     std::to_string(kMaxPrimes), ""});
+        throw Error({"KK-N02", "too many moduli", "moduli",
+                     std::to_string(literal.moduli.size() + literal.special_moduli.size()), std::to_string(kMaxPrimes),
+                     ""});
     const int limbs = static_cast<int>(literal.moduli.size());
     if (literal.digits < 1 || (literal.digits > limbs && limbs > 0))
-        problems.push_back({"KK-N03", "number of key-switching digits is out of range", "digits", std::to_string(literal.digits),
-                            "1 to " + std::to_string(limbs), ""});
+        problems.push_back({"KK-N03", "number of key-switching digits is out of range", "digits",
+                            std::to_string(literal.digits), "1 to " + std::to_string(limbs), ""});
     std::vector<u64> seen;
     double log_qp = 0;
     const auto visit = [&](const std::vector<u64>& primes, const std::string& name) {
@@ -46,8 +50,9 @@ double checked_log_qp(const ParameterLiteral& literal, bool allow_insecure) {
     visit(literal.special_moduli, "special_moduli");
     const double limit = max_log_qp(literal.log_n);
     if (!allow_insecure && log_qp > limit)
-        problems.push_back({"KK-N04", "parameters give less than 128-bit security", "log2(Q P)", text(log_qp), text(limit),
-                            "use a larger ring (log_n=" + std::to_string(literal.log_n + 1) + ") or fewer, smaller moduli"});
+        problems.push_back(
+            {"KK-N04", "parameters give less than 128-bit security", "log2(Q P)", text(log_qp), text(limit),
+             "use a larger ring (log_n=" + std::to_string(literal.log_n + 1) + ") or fewer, smaller moduli"});
     if (!problems.empty()) throw Error(std::move(problems));
     return log_qp;
 }
@@ -98,7 +103,8 @@ const BaseConversion& Context::digit_conversion(int digit, int level) const {
 
 void check_same_parameters(const Context& a, const Context& b, const char* where) {
     if (&a != &b && a.digest() != b.digest())
-        throw Error({"KK-N10", "operand belongs to other parameters", where, "", "", "use one Parameters object throughout"});
+        throw Error(
+            {"KK-N10", "operand belongs to other parameters", where, "", "", "use one Parameters object throughout"});
 }
 
 }  // namespace kakuri::ckks

@@ -55,9 +55,13 @@ public:
     // From the limbs of a digit (as many as the level has) to all other primes.
     const BaseConversion& digit_conversion(int digit, int level) const;
     const BaseConversion& special_conversion() const { return *special_conversion_; }
-    const BaseConversion& rescale_conversion(int level) const { return *rescale_conversions_[static_cast<std::size_t>(level)]; }
+    const BaseConversion& rescale_conversion(int level) const {
+        return *rescale_conversions_[static_cast<std::size_t>(level)];
+    }
 
     const Encoder& encoder() const { return encoder_; }
+    // Where ciphertexts and plaintexts take their memory from.
+    const std::shared_ptr<BufferPool>& pool() const { return pool_; }
 
 private:
     ParameterLiteral literal_;
@@ -67,6 +71,7 @@ private:
     int alpha_ = 1;
     Digest digest_{};
     Encoder encoder_;
+    std::shared_ptr<BufferPool> pool_ = std::make_shared<BufferPool>();
     std::vector<Modulus> moduli_;
     std::vector<std::unique_ptr<NttTables>> tables_;
     std::vector<double> log_modulus_;

@@ -81,7 +81,7 @@ Plaintext::Plaintext(ContextPtr owner, int at_level, double at_scale)
     : context(std::move(owner)),
       level(at_level),
       scale(at_scale),
-      words(static_cast<std::size_t>(at_level + 1) * context->n()) {}
+      words(static_cast<std::size_t>(at_level + 1) * context->n(), context->pool()) {}
 
 Plaintext encode(const ContextPtr& context, std::span<const double> values, double scale, int level) {
     check_level(level, context->max_level(), "level");
@@ -91,7 +91,8 @@ Plaintext encode(const ContextPtr& context, std::span<const double> values, doub
                      std::to_string(context->slots()), "use a larger ring or several plaintexts"});
     for (std::size_t i = 0; i < values.size(); ++i)
         if (!std::isfinite(values[i]))
-            throw Error({"KK-N07", "value is not finite", "values[" + std::to_string(i) + "]", text(values[i]), "", ""});
+            throw Error(
+                {"KK-N07", "value is not finite", "values[" + std::to_string(i) + "]", text(values[i]), "", ""});
 
     const std::size_t n = context->n();
     std::vector<double> coefficients(n);
@@ -100,8 +101,9 @@ Plaintext encode(const ContextPtr& context, std::span<const double> values, doub
     for (double c : coefficients) largest = std::max(largest, std::abs(c));
     const double bits = std::log2(largest) + std::log2(scale) + 1;
     if (!(bits < context->log_modulus(level)))
-        throw Error({"KK-N07", "scaled coefficients do not fit the modulus of this level", "values", "2^" + text(bits - 1),
-                     "2^" + text(context->log_modulus(level) - 1), "use a smaller scale or a higher level"});
+        throw Error({"KK-N07", "scaled coefficients do not fit the modulus of this level", "values",
+                     "2^" + text(bits - 1), "2^" + text(context->log_modulus(level) - 1),
+                     "use a smaller scale or a higher level"});
 
     std::vector<Rounded> integers(n);
     for (std::size_t i = 0; i < n; ++i) integers[i] = rounded(coefficients[i] * scale);

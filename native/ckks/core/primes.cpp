@@ -38,7 +38,8 @@ bool is_prime(u64 candidate) {
     if (candidate < 2) return false;
     for (u64 p : kWitnesses)
         if (candidate % p == 0) return candidate == p;
-    return std::none_of(kWitnesses.begin(), kWitnesses.end(), [&](u64 w) { return witnesses_compositeness(w, candidate); });
+    return std::none_of(kWitnesses.begin(), kWitnesses.end(),
+                        [&](u64 w) { return witnesses_compositeness(w, candidate); });
 }
 
 std::vector<u64> ntt_primes(int log_n, std::span<const int> bits) {
@@ -51,9 +52,11 @@ std::vector<u64> ntt_primes(int log_n, std::span<const int> bits) {
         if (bits[i] < 2 || bits[i] > kMaxModulusBits)
             throw Error({"KK-N02", "prime size is out of range", where, std::to_string(bits[i]), "2 to 50", ""});
         const u64 target = u64{1} << bits[i];
-        const auto usable = [&](u64 p) { return is_prime(p) && std::find(primes.begin(), primes.end(), p) == primes.end(); };
-        // Candidates 1 + k 2N on both sides of the target, nearest first; a prime more than a factor 2 away no longer has
-        // the size that was asked for.
+        const auto usable = [&](u64 p) {
+            return is_prime(p) && std::find(primes.begin(), primes.end(), p) == primes.end();
+        };
+        // Candidates 1 + k 2N on both sides of the target, nearest first; a prime more than a factor 2 away no longer
+        // has the size that was asked for.
         const u64 lowest = std::max(target / 2, u64{2});
         const u64 highest = std::min(2 * target, limit - 1);
         u64 below = target / step * step + 1;
@@ -71,8 +74,8 @@ std::vector<u64> ntt_primes(int log_n, std::span<const int> bits) {
             if (usable(candidate)) found = candidate;
         }
         if (found == 0)
-            throw Error({"KK-N02", "no unused prime that is 1 mod 2N lies near 2^bits", where, std::to_string(bits[i]), "",
-                         "ask for a larger prime or a smaller ring"});
+            throw Error({"KK-N02", "no unused prime that is 1 mod 2N lies near 2^bits", where, std::to_string(bits[i]),
+                         "", "ask for a larger prime or a smaller ring"});
         primes.push_back(found);
     }
     return primes;

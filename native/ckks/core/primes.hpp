@@ -11,8 +11,8 @@ namespace kakuri::ckks {
 
 bool is_prime(u64 candidate);
 
-// Distinct primes, 1 mod 2N and below 2^50, each the unused one nearest to 2^bits[i] (the smaller when two are as near).
-// Throws KK-N01 or KK-N02.
+// Distinct primes, 1 mod 2N and below 2^50, each the unused one nearest to 2^bits[i] (the smaller when two are as
+// near). Throws KK-N01 or KK-N02.
 std::vector<u64> ntt_primes(int log_n, std::span<const int> bits);
 
 // The smallest primitive 2N-th root of unity modulo q. Requires q prime, q = 1 mod 2N.

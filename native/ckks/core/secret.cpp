@@ -59,8 +59,8 @@ void wipe(std::vector<T>& values) {
 void check_level_and_special(const Context& context, int level, const std::string& where) {
     check_level(level, context.max_level(), where.c_str());
     if (context.special_count() == 0)
-        throw Error({"KK-N03", "parameters have no special modulus, so no key switching", "special_moduli", "0", "at least 1",
-                     "add a special modulus at least as large as a digit"});
+        throw Error({"KK-N03", "parameters have no special modulus, so no key switching", "special_moduli", "0",
+                     "at least 1", "add a special modulus at least as large as a digit"});
 }
 
 }  // namespace
@@ -120,7 +120,8 @@ Bytes SecretKey::bytes() const {
     out.bytes(context_->digest());
     out.put(static_cast<u64>(payload));
     for (std::size_t i = 0; i < context_->n(); i += 4)
-        out.put(static_cast<std::uint8_t>(ternary_[i] | ternary_[i + 1] << 2 | ternary_[i + 2] << 4 | ternary_[i + 3] << 6));
+        out.put(static_cast<std::uint8_t>(ternary_[i] | ternary_[i + 1] << 2 | ternary_[i + 2] << 4 |
+                                          ternary_[i + 3] << 6));
     return out.take();
 }
 
@@ -137,7 +138,9 @@ SecretKey SecretKey::parse(const ContextPtr& context, ByteSpan data) {
         invalid |= t & (t >> 1);
         key.ternary_[i] = t;
     }
-    if (invalid != 0) throw Error({"KK-F46", "a coefficient is not ternary", "coefficients", "", "", "the bytes are damaged or of another kind"});
+    if (invalid != 0)
+        throw Error({"KK-F46", "a coefficient is not ternary", "coefficients", "", "",
+                     "the bytes are damaged or of another kind"});
     key.expand();
     return key;
 }
@@ -276,7 +279,8 @@ std::vector<long double> SecretKey::decrypted_coefficients(const Ciphertext& cip
     return centred_coefficients(*context_, message.data(), ciphertext.level);
 }
 
-std::vector<double> SecretKey::decrypt(const Ciphertext& ciphertext, double precision_bits, double flooding_bits) const {
+std::vector<double> SecretKey::decrypt(const Ciphertext& ciphertext, double precision_bits,
+                                       double flooding_bits) const {
     check_same_parameters(*context_, *ciphertext.context, "ciphertext");
     check_scale(ciphertext.scale, context_->log_modulus(ciphertext.level), "ciphertext");
     if (!(precision_bits >= -64 && precision_bits <= 64))

@@ -1,11 +1,13 @@
-// Purpose: everything that touches a secret: sampling, key generation, encryption, decryption. Review this file and its .cpp.
-// Guarantees: no branch, address or division in these functions depends on the secret key, on noise, or on the random stream
-//   they come from (checked under valgrind with those bytes marked undefined, tests/constant_time.cpp); the secret is uniform
-//   ternary, noise has sigma 3.19; secret memory is wiped when freed; randomness is a fresh getrandom(2) seed per call,
-//   expanded by the host's stream cipher; decrypted values are rounded before they are returned (Li and Micciancio, "On the
-//   security of homomorphic encryption on approximate numbers", 2021: unrounded ones reveal the key).
-// Does not guarantee: protection against power or fault attacks, or against a reader of this process's memory or swap;
-//   constant time in the message once it is decrypted (rounding, flooding and the caller see it in the clear).
+// Purpose: everything that touches a secret: sampling, key generation, encryption, decryption. Review this file and
+//   its .cpp.
+// Guarantees: no branch, address or division in these functions depends on the secret key, on noise, or on the random
+//   stream they come from (checked under valgrind with those bytes marked undefined, tests/constant_time.cpp); the
+//   secret is uniform ternary, noise has sigma 3.19; secret memory is wiped when freed; randomness is a fresh
+//   getrandom(2) seed per call, expanded by the host's stream cipher; decrypted values are rounded before they are
+//   returned (Li and Micciancio, "On the security of homomorphic encryption on approximate numbers", 2021: unrounded
+//   ones reveal the key).
+// Does not guarantee: protection against power or fault attacks, or against a reader of this process's memory or
+//   swap; constant time in the message once it is decrypted (rounding, flooding and the caller see it in the clear).
 #pragma once
 
 #include <map>
@@ -49,7 +51,8 @@ public:
     Ciphertext encrypt(const Plaintext& plaintext) const;
     // Slots rounded to multiples of 2^-precision_bits; flooding_bits < 0: none.
     std::vector<double> decrypt(const Ciphertext& ciphertext, double precision_bits, double flooding_bits) const;
-    // The same before rounding and flooding, as coefficients times the scale. For decrypt and its constant-time test alone.
+    // The same before rounding and flooding, as coefficients times the scale. For decrypt and its constant-time test
+    // alone.
     std::vector<long double> decrypted_coefficients(const Ciphertext& ciphertext) const;
 
 private:

@@ -17,8 +17,13 @@ struct Row {
 constexpr double kNotTabulated = 1e9;  // the minimum then comes from the other table
 
 constexpr Row kTable[] = {
-    {10, 27, 26},   {11, 54, 53},   {12, 109, 106},          {13, 218, 214},
-    {14, 438, 430}, {15, 881, 868}, {16, kNotTabulated, 1747},
+    {10, 27, 26},
+    {11, 54, 53},
+    {12, 109, 106},
+    {13, 218, 214},
+    {14, 438, 430},
+    {15, 881, 868},
+    {16, kNotTabulated, 1747},
 };
 
 }  // namespace

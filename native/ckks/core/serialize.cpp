@@ -10,7 +10,7 @@ namespace kakuri::ckks {
 
 namespace {
 
-constexpr std::uint16_t kSeeded = 1;             // ciphertext flag
+constexpr std::uint16_t kSeeded = 1;              // ciphertext flag
 constexpr std::uint16_t kHasRelinearization = 1;  // evaluation keys flag
 
 Error malformed(const char* code, const char* what, const char* where, std::string got, std::string limit) {
@@ -52,7 +52,8 @@ void write_key(Writer& out, const Context& context, int step, const KeySwitchKey
     out.bytes(key.seed);
     for (int slot = 0; slot <= key.level + context.special_count(); ++slot)
         for (int d = 0; d < key.digits; ++d)
-            out.residues(key.limb(slot, d, 0), context.n(), context.modulus(prime_of_slot(context, key.level, slot)).bits);
+            out.residues(key.limb(slot, d, 0), context.n(),
+                         context.modulus(prime_of_slot(context, key.level, slot)).bits);
 }
 
 // step and level were read and the key's bytes are known to be there.
@@ -91,7 +92,8 @@ void Writer::residues(const u64* values, std::size_t n, int bits) {
 
 ByteSpan Reader::bytes(std::size_t count, const char* where) {
     if (count > rest_.size())
-        throw malformed("KK-F41", "data ends too early", where, std::to_string(rest_.size()) + " bytes", std::to_string(count) + " bytes");
+        throw malformed("KK-F41", "data ends too early", where, std::to_string(rest_.size()) + " bytes",
+                        std::to_string(count) + " bytes");
     const ByteSpan out = rest_.first(count);
     rest_ = rest_.subspan(count);
     return out;
@@ -105,13 +107,15 @@ std::uint16_t Reader::header(const char* magic, std::uint16_t allowed_flags) {
         throw Error({"KK-F43", "format version is not supported", "version", std::to_string(version),
                      std::to_string(kFormatVersion), "read it with the release that wrote it"});
     const auto flags = get<std::uint16_t>("flags");
-    if ((flags & ~allowed_flags) != 0) throw malformed("KK-F45", "unknown flags are set", "flags", std::to_string(flags), "");
+    if ((flags & ~allowed_flags) != 0)
+        throw malformed("KK-F45", "unknown flags are set", "flags", std::to_string(flags), "");
     return flags;
 }
 
 void Reader::digest(const Context& context) {
     if (std::memcmp(bytes(sizeof(Digest), "parameter digest").data(), context.digest().data(), sizeof(Digest)) != 0)
-        throw Error({"KK-F44", "data belongs to other parameters", "parameter digest", "", "", "load it with the parameters it was made with"});
+        throw Error({"KK-F44", "data belongs to other parameters", "parameter digest", "", "",
+                     "load it with the parameters it was made with"});
 }
 
 void Reader::payload(u64 expected) {
@@ -141,7 +145,8 @@ void Reader::residues(u64* values, std::size_t n, const Modulus& modulus) {
         pending >>= modulus.bits;
         have -= modulus.bits;
     }
-    if (!valid) throw malformed("KK-F46", "a residue is not below its prime", "residues", "", std::to_string(modulus.q));
+    if (!valid)
+        throw malformed("KK-F46", "a residue is not below its prime", "residues", "", std::to_string(modulus.q));
 }
 
 Bytes parameter_bytes(const ParameterLiteral& literal) {
@@ -162,7 +167,8 @@ ParameterLiteral parse_parameters(ByteSpan data) {
     in.header("KKPR", 0);
     const auto bounded = [&](const char* where, std::uint32_t limit) {
         const auto value = in.get<std::uint32_t>(where);
-        if (value > limit) throw malformed("KK-F45", "field is out of range", where, std::to_string(value), std::to_string(limit));
+        if (value > limit)
+            throw malformed("KK-F45", "field is out of range", where, std::to_string(value), std::to_string(limit));
         return value;
     };
     ParameterLiteral literal;
@@ -208,12 +214,14 @@ Ciphertext parse_ciphertext(const ContextPtr& context, ByteSpan data) {
     const auto size = in.get<std::uint32_t>("size");
     const auto scale = in.get<double>("scale");
     if (level > static_cast<std::uint32_t>(context->max_level()))
-        throw malformed("KK-F45", "field is out of range", "level", std::to_string(level), std::to_string(context->max_level()));
+        throw malformed("KK-F45", "field is out of range", "level", std::to_string(level),
+                        std::to_string(context->max_level()));
     if (size != 2 && (size != 3 || seeded))
         throw malformed("KK-F45", "field is out of range", "size", std::to_string(size), "2, or 3 without a seed");
     const int at_level = static_cast<int>(level);
     if (!std::isfinite(scale) || scale <= 0.0 || std::log2(scale) >= context->log_modulus(at_level))
-        throw malformed("KK-F45", "field is out of range", "scale", text(scale), "2^" + text(context->log_modulus(at_level)));
+        throw malformed("KK-F45", "field is out of range", "scale", text(scale),
+                        "2^" + text(context->log_modulus(at_level)));
     in.payload(ciphertext_payload(*context, at_level, static_cast<int>(size), seeded));
     Ciphertext out(context, static_cast<int>(size), at_level, scale);
     for (int p = 0; p < out.size; ++p) {
@@ -283,16 +291,18 @@ EvaluationKeys parse_evaluation_keys(const ContextPtr& context, ByteSpan data) {
     in.digest(*context);
     const auto rotations = in.get<std::uint32_t>("rotations");
     if (rotations >= context->slots())
-        throw malformed("KK-F45", "field is out of range", "rotations", std::to_string(rotations), std::to_string(context->slots() - 1));
+        throw malformed("KK-F45", "field is out of range", "rotations", std::to_string(rotations),
+                        std::to_string(context->slots() - 1));
     if (const auto reserved = in.get<std::uint32_t>("reserved"); reserved != 0)
         throw malformed("KK-F45", "field is out of range", "reserved", std::to_string(reserved), "0");
     const u64 declared = in.get<u64>("payload length");
     if (declared != in.remaining())
-        throw malformed("KK-F41", "payload has the wrong length", "payload length", std::to_string(declared) + " declared",
-                        std::to_string(in.remaining()) + " present");
+        throw malformed("KK-F41", "payload has the wrong length", "payload length",
+                        std::to_string(declared) + " declared", std::to_string(in.remaining()) + " present");
     const std::size_t count = rotations + (relinearization ? std::size_t{1} : 0);
     if (count != 0 && context->special_count() == 0)
-        throw malformed("KK-F45", "keys for parameters without special moduli", "rotations", std::to_string(count), "0");
+        throw malformed("KK-F45", "keys for parameters without special moduli", "rotations", std::to_string(count),
+                        "0");
 
     EvaluationKeys keys{context, {}, std::nullopt};
     std::uint32_t previous = 0;
@@ -303,10 +313,12 @@ EvaluationKeys parse_evaluation_keys(const ContextPtr& context, ByteSpan data) {
         if (is_relinearization ? step != 0 : (step <= previous || step >= context->slots()))
             throw malformed("KK-F47", "keys are not in ascending order of step", "step", std::to_string(step), "");
         if (level > static_cast<std::uint32_t>(context->max_level()))
-            throw malformed("KK-F45", "field is out of range", "key level", std::to_string(level), std::to_string(context->max_level()));
+            throw malformed("KK-F45", "field is out of range", "key level", std::to_string(level),
+                            std::to_string(context->max_level()));
         const std::size_t body = key_bytes(*context, static_cast<int>(level)) - 8;
         if (in.remaining() < body)
-            throw malformed("KK-F41", "data ends too early", "key", std::to_string(in.remaining()) + " bytes", std::to_string(body) + " bytes");
+            throw malformed("KK-F41", "data ends too early", "key", std::to_string(in.remaining()) + " bytes",
+                            std::to_string(body) + " bytes");
         KeySwitchKey key = read_key(in, *context, static_cast<int>(step), static_cast<int>(level));
         if (is_relinearization)
             keys.relinearization.emplace(std::move(key));

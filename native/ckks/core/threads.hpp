@@ -1,6 +1,7 @@
 // Purpose: a small persistent pool that runs independent tasks of one call.
-// Guarantees: every index runs exactly once, the caller works too, results cannot depend on the number of threads as long as
-//   tasks write to disjoint memory. One thread means no pool at all. An exception of a task is rethrown to the caller.
+// Guarantees: every index runs exactly once, the caller works too, results cannot depend on the number of threads as
+//   long as tasks write to disjoint memory. One thread means no pool at all. An exception of a task is rethrown to the
+//   caller.
 #pragma once
 
 #include <atomic>

@@ -1,8 +1,9 @@
-// Purpose: run under valgrind (memcheck) with every secret byte marked undefined. Any branch or address that depends on a
-//   secret is then an error report. Secret bytes are the whole secret stream: key, blinding polynomial and noise come from it.
+// Purpose: run under valgrind (memcheck) with every secret byte marked undefined. Any branch or address that depends
+//   on a secret is then an error report. Secret bytes are the whole secret stream: key, blinding polynomial and noise
+//   come from it.
 // Usage: constant_time [leaky]. "leaky" adds a branch on a secret coefficient, which the caller must see reported.
-// Does not check: division and other variable-latency instructions (the code has none on secrets: read secret.cpp), and the
-//   rounding of decrypted values, which the caller sees in the clear.
+// Does not check: division and other variable-latency instructions (the code has none on secrets: read secret.cpp),
+//   and the rounding of decrypted values, which the caller sees in the clear.
 // Exit: 77 when built without valgrind's header.
 #if __has_include(<valgrind/memcheck.h>)
 #include <valgrind/memcheck.h>
@@ -56,7 +57,8 @@ double exercise(const std::shared_ptr<TaintingHost>& host) {
     for (const Ciphertext* ciphertext : {&symmetric, &asymmetric, &product}) {
         const std::vector<long double> integers = key.decrypted_coefficients(*ciphertext);
         std::vector<double> coefficients(context->n());
-        for (std::size_t i = 0; i < coefficients.size(); ++i) coefficients[i] = static_cast<double>(integers[i]) * 0x1p-30;
+        for (std::size_t i = 0; i < coefficients.size(); ++i)
+            coefficients[i] = static_cast<double>(integers[i]) * 0x1p-30;
         std::vector<double> slots(context->slots());
         context->encoder().to_slots(coefficients, slots);
         for (double value : slots) sum += value;

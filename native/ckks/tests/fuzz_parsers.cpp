@@ -1,6 +1,6 @@
 // Purpose: mutated inputs against every parser, meant for a build with address and undefined-behaviour sanitizers.
-// Usage: fuzz_parsers ROUNDS. Every round mutates one valid object of each kind. Exit 1 when a parser accepts bytes that it
-//   would not write itself, or throws anything but Error.
+// Usage: fuzz_parsers ROUNDS. Every round mutates one valid object of each kind. Exit 1 when a parser accepts bytes
+//   that it would not write itself, or throws anything but Error.
 #include <cstdio>
 #include <functional>
 #include <string>

@@ -1,6 +1,6 @@
 // Purpose: every kernel path against the scalar one, bit for bit, on random and extreme residues.
-// Usage: kernels_agree. Prints "PATH: CASES agree" per path; exit 1 and a line per disagreement otherwise.
-// The ifma path runs here on portable vectors ("ifma-emulated") and, where the processor has the instructions, on real ones.
+// Usage: kernels_agree. Prints "PATH: CASES agree" per path; exit 1 and a line per disagreement otherwise. The ifma
+//   path runs here on portable vectors ("ifma-emulated") and, where the processor has the instructions, on real ones.
 #include <cstdio>
 #include <set>
 #include <string>
@@ -19,7 +19,10 @@ Buffer residues(std::size_t n, u64 q, Fill fill, test::Random& random) {
     for (std::size_t i = 0; i < n; ++i) {
         const u64 value = random.below(q);
         const u64 extreme = value % 2 == 0 ? 0 : q - 1;
-        out.data()[i] = fill == Fill::kRandom ? value : fill == Fill::kZero ? 0 : fill == Fill::kLargest ? q - 1 : extreme;
+        out.data()[i] = fill == Fill::kRandom    ? value
+                        : fill == Fill::kZero    ? 0
+                        : fill == Fill::kLargest ? q - 1
+                                                 : extreme;
     }
     return out;
 }
@@ -52,7 +55,8 @@ private:
         ++cases_;
         if (std::memcmp(expected.data(), got.data(), outputs * n_ * sizeof(u64)) == 0) return;
         failed_ = true;
-        std::printf("%s differs in %s: log_n %d, q %llu\n", path_.name, what, tables_.log_n(), static_cast<unsigned long long>(m().q));
+        std::printf("%s differs in %s: log_n %d, q %llu\n", path_.name, what, tables_.log_n(),
+                    static_cast<unsigned long long>(m().q));
     }
 
     void transforms() {
@@ -112,9 +116,11 @@ private:
                 inner.push_back({y[i].data(), z[i].data(), y[count - 1 - i].data()});
                 products.push_back({y[i].data(), z[i].data()});
             }
-            compare("convert", 1, [&](const Kernels& k, u64* r) { k.convert(m(), r, convert.data(), count, constant, n_); });
-            compare("inner_product", 2,
-                    [&](const Kernels& k, u64* r) { k.inner_product(m(), r, r + n_, inner.data(), count, nullptr, n_); });
+            compare("convert", 1,
+                    [&](const Kernels& k, u64* r) { k.convert(m(), r, convert.data(), count, constant, n_); });
+            compare("inner_product", 2, [&](const Kernels& k, u64* r) {
+                k.inner_product(m(), r, r + n_, inner.data(), count, nullptr, n_);
+            });
             compare("inner_product of an automorphism", 2, [&](const Kernels& k, u64* r) {
                 k.inner_product(m(), r, r + n_, inner.data(), count, permutation.data(), n_);
             });
@@ -129,7 +135,8 @@ private:
         for (std::size_t outputs : {1u, 5u}) {
             std::vector<i64> weights;
             for (std::size_t i = 0; i < outputs * in.size(); ++i) {
-                const i64 size = static_cast<i64>(fill_ == Fill::kRandom ? random_.below(u64{1} << bits) : (u64{1} << bits) - 1);
+                const i64 size =
+                    static_cast<i64>(fill_ == Fill::kRandom ? random_.below(u64{1} << bits) : (u64{1} << bits) - 1);
                 weights.push_back(i % 3 == 0 ? -size : size);
             }
             compare("weighted_sum", outputs, [&](const Kernels& k, u64* r) {
@@ -162,7 +169,8 @@ int main() {
                 if (bits <= log_n + 2) continue;
                 const u64 prime = ntt_primes(log_n, std::vector<int>{bits})[0];
                 for (Fill fill : {Fill::kRandom, Fill::kZero, Fill::kLargest, Fill::kMixed}) {
-                    if (log_n > 10 && (fill == Fill::kZero || fill == Fill::kLargest || bits < 49)) continue;  // the hard cases only
+                    if (log_n > 10 && (fill == Fill::kZero || fill == Fill::kLargest || bits < 49))
+                        continue;  // the hard cases only
                     Comparison comparison(*path, log_n, prime, fill, static_cast<u64>(100 * log_n + bits));
                     cases += comparison.run();
                     failed = failed || comparison.failed();

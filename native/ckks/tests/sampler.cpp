@@ -1,5 +1,5 @@
-// Purpose: shows what the samplers make of given words. Reads "gaussian" or "ternary" and then words in decimal from standard
-//   input; prints one signed result per line.
+// Purpose: shows what the samplers make of given words. Reads "gaussian" or "ternary" and then words in decimal from
+//   standard input; prints one signed result per line.
 #include <cstdio>
 #include <iostream>
 

@@ -56,8 +56,8 @@ inline ContextPtr make_context(int log_n, std::vector<int> bits, std::size_t spe
                                std::shared_ptr<Host> host = std::make_shared<TestHost>()) {
     const std::vector<u64> primes = ntt_primes(log_n, bits);
     const auto split = primes.end() - static_cast<std::ptrdiff_t>(special);
-    return std::make_shared<const Context>(ParameterLiteral{log_n, {primes.begin(), split}, {split, primes.end()}, digits},
-                                           true, std::move(host));
+    return std::make_shared<const Context>(
+        ParameterLiteral{log_n, {primes.begin(), split}, {split, primes.end()}, digits}, true, std::move(host));
 }
 
 }  // namespace kakuri::ckks::test

@@ -115,6 +115,9 @@ class Editor:
         self.graph = net.graph
         self._values = value_names(net.graph)
         self._nodes = {node.name for node in net.graph if node.name}
+        self._renewed: dict[ir.Value, ir.Value] = {}
+        #: Every node made by ``node``, oldest first.
+        self.inserted: list[ir.Node] = []
 
     def constant(self, base: str, array: Array) -> ir.Value:
         """A new initializer holding ``array``."""
@@ -152,6 +155,7 @@ class Editor:
             name=fresh_name(self._nodes, name),
         )
         self.graph.insert_before(before, node)
+        self.inserted.append(node)
         return value
 
     def substitute(self, node: ir.Node, value: ir.Value, *, keep_name: bool = True) -> None:
@@ -161,6 +165,7 @@ class Editor:
         """
         old = node.outputs[0]
         node_name, old_name = node.name, old.name
+        self._renewed[old] = value
         old.replace_all_uses_with(value, replace_graph_outputs=True)
         self.graph.remove(node, safe=True)
         producer = value.producer()
@@ -170,6 +175,12 @@ class Editor:
             if value.name:
                 self._values.discard(value.name)
             producer.name, value.name = node_name, old_name
+
+    def current(self, value: ir.Value) -> ir.Value:
+        """What stands for ``value`` now, after substitutions; for values noted before them."""
+        while value in self._renewed:
+            value = self._renewed[value]
+        return value
 
     def bypass(self, node: ir.Node) -> bool:
         """Remove a node that passes its first input through; False when the graph's interface needs it."""

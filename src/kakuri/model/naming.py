@@ -22,6 +22,7 @@ SCOPES_KEY = "pkg.torch.onnx.name_scopes"
 _GENERATED = re.compile(r"node_.*|\d*|[a-z]\d+|[A-Z][A-Za-z]*_\d+|/.*")
 _GENERATED_VALUE = re.compile(r"[a-z]\d+|\d+|val_\d+|[^A-Za-z]*|node_.*|/.*")
 _WEIGHT = re.compile(r"(.+)\.(?:weight|bias|running_mean|running_var)(?:_\d+)?")
+_NUMBER = re.compile(r"_\d+$")
 _OLD_TORCH = re.compile(r"/(.+)/[A-Za-z]+(?:_\d+)?")
 
 
@@ -74,6 +75,6 @@ def _scoped_name(node: ir.Node, scopes: dict[ir.Node, tuple[str, str]], parents:
     if not path:
         return inner
     if path in parents:
-        return f"{path}.{inner}"
+        return f"{path}.{_NUMBER.sub('', inner)}"
     inside = [user for output in node.outputs for user in output.consumers() if scopes.get(user, ("",))[0] == path]
     return f"{path}.{node.op_type.lower()}" if inside else path

@@ -50,6 +50,8 @@ def calibrate(net: ir.Model, inputs: ArrayLike) -> dict[str, tuple[float, float]
     Raises as ``reference_outputs``.
     """
     names = [value.name or "" for value in activation_inputs(net)]
+    if not names:
+        return {}
     low = dict.fromkeys(names, np.inf)
     high = dict.fromkeys(names, -np.inf)
     for row in _run(net, inputs, names):
@@ -75,11 +77,15 @@ def _run(net: ir.Model, inputs: ArrayLike, names: Sequence[str]) -> Iterator[lis
             where=source.name,
             got=batch.shape,
             limit=("B", *shape[1:]),
-            hint="the first axis is the batch",
+            hint="the first axis is the batch" if shape[0] == 1 else f"export with batch size 1, not {shape[0]}",
         )
     session = _session(net, names)
     for sample in batch:
-        yield session.run(list(names), {source.name: np.ascontiguousarray(sample[None], dtype=dtype)})
+        try:
+            row = session.run(list(names), {source.name: np.ascontiguousarray(sample[None], dtype=dtype)})
+        except Exception as error:  # noqa: BLE001  the runtime's exception types are not public
+            raise _refused(error) from None
+        yield row
 
 
 def _session(net: ir.Model, names: Sequence[str]) -> onnxruntime.InferenceSession:
@@ -100,6 +106,9 @@ def _session(net: ir.Model, names: Sequence[str]) -> onnxruntime.InferenceSessio
             ir.to_proto(expanded).SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # noqa: BLE001  the runtime's exception types are not public
-        raise KakuriError(
-            "KK-M17", "ONNX Runtime cannot run this model", got=ascii(str(error).splitlines()[0][:200])
-        ) from None
+        raise _refused(error) from None
+
+
+def _refused(error: Exception) -> KakuriError:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return KakuriError("KK-M17", "ONNX Runtime cannot run this model", got=ascii(lines[0][:200]))

@@ -50,7 +50,7 @@ def secure() -> Ring:
 
 @pytest.fixture(scope="session")
 def build_programs() -> Callable[[str], Path]:
-    """Builds the C++ test programs (with sanitizers, if named) and returns their folder; kept in build/ between runs."""
+    """Builds the C++ test programs (with sanitizers, if named) and returns their folder, kept in build/."""
 
     def build(sanitize: str) -> Path:
         cmake = shutil.which("cmake")

@@ -1,7 +1,7 @@
-"""Just enough of Microsoft SEAL's uncompressed serialisation to move secrets and ciphertexts between SEAL and the kernel.
+"""Just enough of Microsoft SEAL's uncompressed serialisation to move secrets and ciphertexts to and from it.
 
-Both use the smallest primitive 2N-th root and bit-reversed order, so NTT values agree word for word. SEAL orders slots by
-powers of 3 where the kernel uses powers of 5; ``slot_order`` converts.
+SEAL and the kernel use the smallest primitive 2N-th root and bit-reversed order, so NTT values agree word for word.
+SEAL orders slots by powers of 3 where the kernel uses powers of 5; ``slot_order`` converts.
 Source: SEAL 4.1, native/src/seal/{serialization,ciphertext,plaintext,dynarray}.h.
 """
 
@@ -57,7 +57,9 @@ def secret_bytes(like: bytes, ntt: NDArray[np.uint64]) -> bytes:
 
 def read_secret(data: bytes, primes: int, n: int) -> NDArray[np.uint64]:
     version_of(data)
-    return np.frombuffer(data, "<u8", count=primes * n, offset=16 + 32 + 16 + 16 + 8).reshape(primes, n).astype(np.uint64)
+    return (
+        np.frombuffer(data, "<u8", count=primes * n, offset=16 + 32 + 16 + 16 + 8).reshape(primes, n).astype(np.uint64)
+    )
 
 
 def ciphertext_bytes(like: bytes, limbs: NDArray[np.uint64], scale: float) -> bytes:
@@ -77,7 +79,7 @@ def read_ciphertext(data: bytes) -> tuple[NDArray[np.uint64], float]:
 
 
 def slot_order(n: int) -> NDArray[np.int64]:
-    """order[j]: the kernel's slot that holds SEAL's slot j of a real vector (zeta^(3^j) is zeta^(5^i) or its conjugate)."""
+    """order[j]: the kernel's slot that holds SEAL's slot j of reals: zeta^(3^j) is zeta^(5^i) or its conjugate."""
     mine = {pow(5, i, 2 * n): i for i in range(n // 2)}
     powers = [pow(3, j, 2 * n) for j in range(n // 2)]
     return np.array([mine[p] if p in mine else mine[2 * n - p] for p in powers])

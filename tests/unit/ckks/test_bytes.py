@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import struct
@@ -182,7 +183,9 @@ def test_typed_refusals(small: Ring, tiny: Ring, kinds: list[Kind]) -> None:
     ciphertext = next(k for k in kinds if k.name == "ciphertext")
 
     def patched(offset: int, value: bytes) -> str:
-        return code(lambda: ciphertext.reread(ciphertext.data[:offset] + value + ciphertext.data[offset + len(value) :]))
+        return code(
+            lambda: ciphertext.reread(ciphertext.data[:offset] + value + ciphertext.data[offset + len(value) :])
+        )
 
     assert patched(40, struct.pack("<I", 3)) == "KK-F45"  # level
     assert patched(40, struct.pack("<I", 1)) == "KK-F41"  # another level: another length
@@ -219,10 +222,8 @@ def test_any_bytes_are_refused_or_read_back_the_same(kinds: list[Kind], data: st
     kind = data.draw(st.sampled_from(kinds))
     tail = data.draw(st.binary(max_size=200))
     blob = kind.data[: data.draw(st.sampled_from([0, 8, 40, 44, 56, 64]))] + tail
-    try:
+    with contextlib.suppress(KakuriError):
         assert kind.reread(blob) == blob
-    except KakuriError:
-        pass
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
@@ -235,7 +236,9 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
         return bytes(out) + rng.randbytes(rng.randrange(1, 64))
     if choice == 2:
         at = rng.randrange(min(len(out) - 8, 72))
-        width, value = rng.choice([(4, 2**32 - 1), (4, 2**31), (4, 0), (8, 2**64 - 1), (8, 2**63), (8, 1), (8, len(out))])
+        width, value = rng.choice(
+            [(4, 2**32 - 1), (4, 2**31), (4, 0), (8, 2**64 - 1), (8, 2**63), (8, 1), (8, len(out))]
+        )
         out[at : at + width] = value.to_bytes(width, "little")
     elif choice == 3:
         out[rng.randrange(min(len(out), 72))] = rng.randrange(256)

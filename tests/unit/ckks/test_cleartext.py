@@ -1,4 +1,4 @@
-"""What a user sees: operations on ciphertexts are the same operations on the slots, within the noise; at 128-bit security."""
+"""What a user sees: operations on ciphertexts are the same operations on the slots, within the noise, at 128 bits."""
 
 from __future__ import annotations
 
@@ -124,7 +124,9 @@ def test_every_encryption_and_key_is_fresh(secure: Ring) -> None:
 def test_secret_is_uniform_ternary(secure: Ring) -> None:
     from . import exact
 
-    counts = np.bincount(np.array(exact.secret_coefficients(secure.secret.to_bytes(), secure.parameters.n)) + 1, minlength=3)
+    counts = np.bincount(
+        np.array(exact.secret_coefficients(secure.secret.to_bytes(), secure.parameters.n)) + 1, minlength=3
+    )
     third = secure.parameters.n / 3
     assert np.all(np.abs(counts - third) < 6 * np.sqrt(third * 2 / 3))
 

@@ -28,7 +28,7 @@ def test_encoding_is_the_canonical_embedding(tiny: Ring, values: np.ndarray) -> 
     total = exact.modulus_at(tiny.parameters, 2)
     integers = exact.centred(exact.coefficients(tiny.parameters, plain.residues()), total)
     slots = embedding(np.array(integers, dtype=np.float64) / tiny.scale, tiny.parameters.n)
-    # Each coefficient is rounded by at most 1/2: at most n/2 in any slot, over the scale; doubles add 2^-46 of the size.
+    # Each coefficient is rounded by at most 1/2: n/2 in any slot, over the scale; doubles add 2^-46 of the size.
     bound = tiny.parameters.n / 2 / tiny.scale + 2.0**-46 * max(1.0, np.abs(values).max())
     assert np.abs(slots - values).max() <= bound
 

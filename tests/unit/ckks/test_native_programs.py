@@ -77,7 +77,9 @@ def test_gaussian_thresholds_are_those_of_sigma_3_19(build_programs: Build) -> N
 def test_ternary_is_the_third_of_the_word(build_programs: Build) -> None:
     third = -(-(2**64) // 3)
     words = [0, third - 1, third, 2 * third - 2, 2 * third - 1, 2**64 - 1]
-    assert sample(build_programs("") / "sampler", "ternary", words) == [3 * w >> 64 for w in words] == [0, 0, 1, 1, 2, 2]
+    assert (
+        sample(build_programs("") / "sampler", "ternary", words) == [3 * w >> 64 for w in words] == [0, 0, 1, 1, 2, 2]
+    )
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ def test_ntt_primes_refusals(log_n: int, bits: list[int]) -> None:
         _ckks.ntt_primes(log_n, bits)
 
 
-# The homomorphic encryption standard (2018), table 1, and eprint 2024/463, table 5.2; ternary secret, classical, 128 bits.
+# The homomorphic encryption standard (2018), table 1, and eprint 2024/463, table 5.2; ternary, classical, 128 bits.
 STANDARD = {10: 27, 11: 54, 12: 109, 13: 218, 14: 438, 15: 881}
 EPRINT_2024_463 = {10: 26, 11: 53, 12: 106, 13: 214, 14: 430, 15: 868, 16: 1747}
 
@@ -71,7 +71,13 @@ def test_all_problems_are_reported_together() -> None:
     codes = [p.code for p in refused.value.problems]
     assert codes.count("KK-N02") >= 3
     assert "KK-N03" in codes
-    assert {p.where for p in refused.value.problems} >= {"moduli[0]", "moduli[1]", "moduli[2]", "special_moduli[0]", "digits"}
+    assert {p.where for p in refused.value.problems} >= {
+        "moduli[0]",
+        "moduli[1]",
+        "moduli[2]",
+        "special_moduli[0]",
+        "digits",
+    }
 
 
 def test_repeated_prime_and_empty_moduli_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""The tiny ring against exact integer polynomial arithmetic: transforms, products, automorphisms, division, key switching."""
+"""The tiny ring against exact integer polynomial arithmetic: transforms, products, automorphisms, key switching."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ seeds = st.integers(0, 2**32 - 1)
 def random_ciphertext(ring: Ring, seed: int, level: int, size: int = 2) -> _ckks.Ciphertext:
     rng = np.random.default_rng(seed)
     parameters = ring.parameters
-    limbs = np.stack([rng.integers(0, q, (size, parameters.n), dtype=np.uint64) for q in parameters.moduli[: level + 1]], 1)
+    limbs = np.stack(
+        [rng.integers(0, q, (size, parameters.n), dtype=np.uint64) for q in parameters.moduli[: level + 1]], 1
+    )
     return _ckks.Ciphertext.from_residues(parameters, limbs, ring.scale)
 
 
@@ -56,7 +58,7 @@ def test_transform_evaluates_at_odd_powers_of_the_smallest_root(log_n: int) -> N
 def test_add_subtract_negate(tiny: Ring, seed: int, level: int) -> None:
     a, b = random_ciphertext(tiny, seed, level), random_ciphertext(tiny, seed + 1, level, 3)
     total = exact.modulus_at(tiny.parameters, level)
-    pa, pb = polynomials(a) + [[0] * tiny.parameters.n], polynomials(b)
+    pa, pb = [*polynomials(a), [0] * tiny.parameters.n], polynomials(b)
     cases = [
         (tiny.evaluator.add(a, b), lambda x, y: x + y, 3),
         (tiny.evaluator.sub(a, b), lambda x, y: x - y, 3),
@@ -79,7 +81,9 @@ def test_tensor_product(tiny: Ring, seed: int, level: int) -> None:
     ]
     expected = [exact.multiply(a0, b0, total), middle, exact.multiply(a1, b1, total)]
     assert polynomials(tiny.evaluator.multiply(a, b)) == expected
-    assert polynomials(tiny.evaluator.square(a)) == polynomials(tiny.evaluator.multiply(a, tiny.evaluator.drop_to_level(a, level)))
+    assert polynomials(tiny.evaluator.square(a)) == polynomials(
+        tiny.evaluator.multiply(a, tiny.evaluator.drop_to_level(a, level))
+    )
 
 
 @given(seed=seeds, level=st.integers(2, 3), count=st.integers(1, 4))
@@ -172,7 +176,9 @@ def test_rotation_applies_the_automorphism_under_the_secret(tiny: Ring, seed: in
     galois = pow(5, step % tiny.parameters.slots, 2 * tiny.parameters.n)
     expected = exact.automorphism(under_secret(tiny, a), galois, total)
     for result in (tiny.evaluator.rotate(a, step), tiny.evaluator.rotate_hoisted(a, [0, step])[1]):
-        difference = exact.centred([(x - y) % total for x, y in zip(under_secret(tiny, result), expected, strict=True)], total)
+        difference = exact.centred(
+            [(x - y) % total for x, y in zip(under_secret(tiny, result), expected, strict=True)], total
+        )
         assert max(map(abs, difference)) <= key_switch_noise_bound(tiny)
 
 
@@ -190,7 +196,9 @@ def test_relinearisation_keeps_the_message(tiny: Ring, seed: int, level: int) ->
     result = tiny.evaluator.relinearize(a)
     assert result.size == 2
     pairs = zip(under_secret(tiny, result), under_secret(tiny, a), strict=True)
-    assert max(abs(x) for x in exact.centred([(x - y) % total for x, y in pairs], total)) <= key_switch_noise_bound(tiny)
+    assert max(abs(x) for x in exact.centred([(x - y) % total for x, y in pairs], total)) <= key_switch_noise_bound(
+        tiny
+    )
 
 
 LAYOUTS = [

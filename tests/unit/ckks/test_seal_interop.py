@@ -1,4 +1,4 @@
-"""Against Microsoft SEAL: same primes, same secret. Each side decrypts, rotates and multiplies what the other encrypted."""
+"""Against Microsoft SEAL: same primes, same secret. Each side works on what the other encrypted."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ LOG_N = 13
 SCALE = 2.0**40
 BITS = [45, 40, 40, 40, 45]  # the last one is special
 TOLERANCE = 2.0**-20
+# SEAL's digits lie in [0, q), not around 0. Their mean is a multiple of 1 + X + X^2 + ..., whose values at the slots next
+# to X = 1 are N / pi times larger than typical: a few slots carry that much more key-switching noise.
+SEAL_SWITCHING_TOLERANCE = 2.0**-16
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,9 @@ def pair_from_kernel() -> Pair:
     return Pair(parameters, secret, context, seal_secret)
 
 
-@pytest.fixture(scope="module", params=[pair_from_seal, pair_from_kernel], ids=["secret of SEAL", "secret of the kernel"])
+@pytest.fixture(
+    scope="module", params=[pair_from_seal, pair_from_kernel], ids=["secret of SEAL", "secret of the kernel"]
+)
 def pair(request: pytest.FixtureRequest) -> Pair:
     made: Pair = request.param()
     return made
@@ -172,7 +177,7 @@ def test_seals_operations_on_our_ciphertext(pair: Pair, x: np.ndarray) -> None:
     ordered = pair.in_seal_order(x)
     for result, expected in ((rotated, np.roll(ordered, -5)), (product, ordered * ordered)):
         seen_by_us = pair.in_seal_order(pair.decrypt(pair.from_seal(result)))
-        np.testing.assert_allclose(seen_by_us, expected, atol=TOLERANCE)
+        np.testing.assert_allclose(seen_by_us, expected, atol=SEAL_SWITCHING_TOLERANCE)
         np.testing.assert_allclose(seen_by_us, pair.seal_decrypt(result), atol=2.0**-30)
 
 
@@ -184,9 +189,10 @@ def test_the_same_automorphism_gives_the_same_message(pair: Pair, x: np.ndarray)
     seals = pair.from_seal(evaluator.apply_galois(pair.to_seal(ours), 9, keys))
     mine = _ckks.Evaluator(pair.parameters, pair.secret.evaluation_keys({step: 3})).rotate(ours, step)
     expected = np.roll(x, -step)
-    my_error, their_error = (np.abs(pair.decrypt(c) - expected).max() for c in (mine, seals))
-    assert their_error < TOLERANCE
-    assert my_error < 1.5 * their_error
+    mine_error, seals_error = (np.abs(pair.decrypt(c) - expected) for c in (mine, seals))
+    assert seals_error.max() < SEAL_SWITCHING_TOLERANCE
+    assert mine_error.max() < TOLERANCE
+    assert mine_error.std() < 1.2 * seals_error.std()
 
 
 def test_tensor_add_and_rescale_agree_word_for_word(pair: Pair, x: np.ndarray) -> None:

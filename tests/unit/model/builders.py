@@ -38,6 +38,10 @@ def loaded(proto: onnx.ModelProto):
 
 def run(proto_or_net, inputs: np.ndarray) -> np.ndarray:
     """ONNX Runtime's first output on the whole batch at once, for a model of standard operators."""
+    return run_all(proto_or_net, inputs)[0]
+
+
+def run_all(proto_or_net, inputs: np.ndarray) -> list[np.ndarray]:
     import onnx_ir as ir
     import onnxruntime
 
@@ -46,7 +50,7 @@ def run(proto_or_net, inputs: np.ndarray) -> np.ndarray:
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: inputs})[0]
+    return session.run(None, {session.get_inputs()[0].name: inputs})
 
 
 def seeds() -> list[bytes]:

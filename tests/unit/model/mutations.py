@@ -175,9 +175,9 @@ def _reorder(proto: onnx.ModelProto, rng: random.Random) -> None:
         case 1:
             nodes.append(rng.choice(nodes))
         case _:
-            nodes.pop(rng.randrange(len(nodes)))
+            nodes = nodes[1:] or nodes  # the later changes need a node to work on
     del proto.graph.node[:]
-    proto.graph.node.extend(nodes or list(proto.graph.node))
+    proto.graph.node.extend(nodes)
 
 
 def _change_version(proto: onnx.ModelProto, rng: random.Random) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from onnx import helper
 
 from kakuri.model import reference_outputs, to_bytes
 from kakuri.model.custom_ops import coefficients_of, is_polynomial, is_sum_pool
@@ -19,7 +20,7 @@ from kakuri.model.passes import (
     remove_identities,
     round_small_weights,
 )
-from tests.unit.model.builders import loaded, run
+from tests.unit.model.builders import loaded, model, run
 from tests.unit.model.networks import networks, sample
 
 PROPERTY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -84,6 +85,18 @@ def test_fold_batchnorm_postcondition(proto):
         if is_op(node, "BatchNormalization"):
             source = node.inputs[0]
             assert not (is_exclusive(source) and is_op(source.producer(), "Conv", "Gemm"))
+
+
+def test_batch_norm_without_a_square_root_stays():
+    """A variance below -epsilon has no root; folding must not hide that."""
+    ones = {name: np.ones(1, np.float32) for name in "gbm"}
+    constants = {**ones, "v": -np.ones(1, np.float32), "w": np.ones((1, 1, 1, 1), np.float32)}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], name="conv"),
+        helper.make_node("BatchNormalization", ["c", "g", "b", "m", "v"], ["y"], name="bn"),
+    ]
+    net = fold_batchnorm(loaded(model(nodes, {"x": [1, 1, 2, 2]}, ["y"], constants)))
+    assert [node.name for node in net.graph] == ["conv", "bn"]
 
 
 @PROPERTY

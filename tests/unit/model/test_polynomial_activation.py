@@ -7,10 +7,11 @@ import pytest
 from onnx import helper
 
 from kakuri.errors import KakuriError
-from kakuri.model import calibrate, document_activation
+from kakuri.model import calibrate, document_activation, reference_outputs
 from kakuri.model.activations import find_activations
 from kakuri.model.custom_ops import coefficients_of, is_polynomial
 from kakuri.model.passes import PolynomialActivation, polynomial_activation
+from kakuri.model.polynomials import fit
 from tests.unit.model.builders import loaded, model, run
 
 CONSTANTS = {"zero": np.float32(0), "six": np.float32(6)}
@@ -95,6 +96,28 @@ def two_relus():
             {"two": np.float32(2)},
         )
     )
+
+
+def test_an_activation_of_an_activation():
+    nodes = [
+        helper.make_node("Relu", ["x"], ["h"], name="act1"),
+        helper.make_node("Tanh", ["h"], ["y"], name="act2"),
+    ]
+    net = polynomial_activation(loaded(model(nodes, {"x": [1, 4]}, ["y"])))
+    assert [(node.name, node.inputs[0].name) for node in net.graph] == [("act1", "x"), ("act2", "h")]
+    x = np.array([[-1.0, 0.5, 1.0, 2.0]])
+    inner = np.polynomial.polynomial.polyval(x, document_activation("relu-rg7-deg4"))
+    expected = np.polynomial.polynomial.polyval(inner, fit(np.tanh, 4, 7.0))
+    np.testing.assert_allclose(reference_outputs(net, x), expected, atol=1e-5)
+
+
+def test_a_constant_activation_is_refused_by_name():
+    net = loaded(
+        model([helper.make_node("Clip", ["x", "six", "six"], ["y"], name="act")], {"x": [1, 4]}, ["y"], CONSTANTS)
+    )
+    with pytest.raises(KakuriError) as caught:
+        polynomial_activation(net)
+    assert (caught.value.code, caught.value.problem.where) == ("KK-M25", "act")
 
 
 def coefficients(net):

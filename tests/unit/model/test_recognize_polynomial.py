@@ -84,6 +84,8 @@ def test_random_expression_becomes_one_node_with_numpys_coefficients(tree):
     found = [node for node in net.graph if is_polynomial(node)]
     if tree == "x" or expected.size < 2 or expected.size > 65:
         return
+    if expected.tolist() == [0.0, 1.0] and not found:  # x * 1 and the like is gone after loading
+        return
     assert [node.op_type for node in net.graph] == ["Tanh", "Polynomial", "Tanh"]
     scale = np.abs(expected).max()
     np.testing.assert_allclose(coefficients_of(found[0]), expected, rtol=1e-12, atol=1e-12 * scale)

@@ -57,35 +57,37 @@ def _read(tensor: onnx.TensorProto, folder: Path | None, left: int) -> bytes:
     root = folder.resolve()
     try:
         path = (root / location).resolve()
-        if not location or "\0" in location or Path(location).is_absolute() or not path.is_relative_to(root):
+        inside = location and "\0" not in location and not Path(location).is_absolute() and path.is_relative_to(root)
+        if not inside:
             raise KakuriError(
                 "KK-M06", "external data must lie in the model's folder", where=where, got=shown(location)
             )
-        offset, length = _number(entries.get("offset", "0")), _number(entries.get("length", "-1"))
         with open_regular(path) as file:
-            status = os.fstat(file.fileno())
-            length = status.st_size - offset if length < 0 else length
-            if offset < 0 or not 0 <= length <= min(left, status.st_size - offset):
-                raise KakuriError(
-                    "KK-M06",
-                    "external data range out of bounds",
-                    where=where,
-                    got=f"offset {offset}, length {length}",
-                    limit=f"file of {status.st_size} bytes, {left} bytes in total",
-                )
-            file.seek(offset)
-            return _exactly(file, length, where)
+            return _range(file, entries, left, where)
+    except KakuriError as error:
+        if error.code == "KK-M06":
+            raise
+        raise KakuriError("KK-M06", error.problem.what, where=where, got=shown(location)) from None
     except (OSError, ValueError, RuntimeError) as error:
         raise KakuriError(
             "KK-M06", "cannot read external data", where=where, got=f"{shown(location)}, {type(error).__name__}"
         ) from None
 
 
-def _number(text: str) -> int:
-    return int(text) if len(text) <= 20 else -(1 << 62)
-
-
-def _exactly(file: BinaryIO, length: int, where: str) -> bytes:
+def _range(file: BinaryIO, entries: dict[str, str], left: int, where: str) -> bytes:
+    """The declared range of the file, at most ``left`` bytes; without a length, all that follows the offset."""
+    size = os.fstat(file.fileno()).st_size
+    offset = _number(entries.get("offset", "0"))
+    length = _number(entries.get("length") or str(max(0, size - offset)))
+    if offset > size or length > min(left, size - offset):
+        raise KakuriError(
+            "KK-M06",
+            "external data range out of bounds",
+            where=where,
+            got=f"offset {offset}, length {length}",
+            limit=f"file of {size} bytes, {left} bytes in total",
+        )
+    file.seek(offset)
     parts: list[bytes] = []
     while length > 0 and (part := file.read(length)):
         parts.append(part)
@@ -93,3 +95,10 @@ def _exactly(file: BinaryIO, length: int, where: str) -> bytes:
     if length > 0:
         raise KakuriError("KK-M06", "external data ended early", where=where)
     return b"".join(parts)
+
+
+def _number(text: str) -> int:
+    """A decimal count of at most 18 digits; ValueError otherwise."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise ValueError("not a count of bytes")
+    return int(text)

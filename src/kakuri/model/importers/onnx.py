@@ -90,6 +90,7 @@ def _deserialize(proto: onnx.ModelProto) -> ir.Model:
 def normalize(net: ir.Model, limits: Limits = DEFAULT_LIMITS) -> ir.Model:
     """A parsed model, changed in place, in the normal form of ``kakuri.model.load``. Raises KK-M02 to KK-M07."""
     _pin_inputs(net)
+    remove_unused(net)
     _upgrade_and_fold(net, limits)
     net = remove_identities(net)
     _check_result(net)
@@ -103,14 +104,15 @@ def _upgrade_and_fold(net: ir.Model, limits: Limits) -> None:
     version = net.graph.opset_imports[""]
     folder = Folder(net, limits)
     for node in list(net.graph):
+        known = len(folder.edit.inserted)
         try:
             if node.domain == "" and folder.reaches(node):
                 upgrade_node(folder.edit, node, version, limits)
         except KakuriError as error:
             folder.give_up(node, error)
             continue
-        if node.graph is not None:
-            folder.visit(node)
+        for part in (*folder.edit.inserted[known:], *((node,) if node.graph is not None else ())):
+            folder.visit(part)
     folder.finish()
     net.graph.opset_imports[""] = TARGET_OPSET
     net.ir_version = TARGET_IR_VERSION

@@ -94,10 +94,11 @@ def check_types(node: ir.Node, schema: defs.OpSchema) -> None:
 
 
 def _rule(node: ir.Node, version: int) -> Rule | None:
+    always: dict[str, Rule] = {"CastLike": _cast_like, "Swish": _swish}
     for op_types, before, rule in _RULES:
         if node.op_type in op_types and version < before:
             return rule
-    return _swish if node.op_type == "Swish" else None
+    return always.get(node.op_type)
 
 
 def _axes_to_input(edit: Editor, node: ir.Node) -> None:
@@ -197,6 +198,13 @@ def _grid_sample(edit: Editor, node: ir.Node) -> None:
     new_names = {"bilinear": "linear", "bicubic": "cubic"}
     mode = node.attributes.get("mode")
     node.attributes.add(ir.AttrString("mode", new_names.get(mode.as_string(), mode.as_string()) if mode else "linear"))
+
+
+def _cast_like(_: Editor, node: ir.Node) -> None:
+    """CastLike: the type is known, so it is a Cast."""
+    node.attributes.add(ir.AttrInt64("to", int(required_input(node, 1).dtype or 0)))
+    node.resize_inputs(1)
+    node.op_type = "Cast"
 
 
 def _swish(edit: Editor, node: ir.Node) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def load_module(module: object, example: object, limits: Limits = DEFAULT_LIMITS) -> ir.Model:
     """Export ``module`` at ``example`` and bring it to normal form. Raises KK-M11 to KK-M13 and those of a file."""
     try:
-        import onnxscript  # noqa: F401, PLC0415  torch's exporter needs it
+        import onnxscript.optimizer  # noqa: PLC0415
         import torch  # noqa: PLC0415
     except ImportError as error:
         raise KakuriError(
@@ -55,6 +55,7 @@ def load_module(module: object, example: object, limits: Limits = DEFAULT_LIMITS
             ) from None
     exported = cast("ir.Model", program.model if program is not None else None)
     InlinePass()(exported)
+    onnxscript.optimizer.fold_constants(exported)  # tuples of tensors (chunk, split) become plain Split nodes
     return normalize(parse(ir.to_proto(exported).SerializeToString(), limits), limits)
 
 

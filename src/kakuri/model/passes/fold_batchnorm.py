@@ -45,7 +45,10 @@ def _fold(edit: Editor, node: ir.Node) -> None:
     if layer is None or not is_exclusive(source) or any(array is None for array in parameters):
         return
     gamma, beta, mean, variance = (np.asarray(array, dtype=np.float64) for array in parameters)
-    scale = gamma / np.sqrt(variance + real(node, "epsilon", 1e-5))
+    spread = variance + real(node, "epsilon", 1e-5)
+    if not (spread > 0).all():
+        return
+    scale = gamma / np.sqrt(spread)
     if not scale_outputs(edit, layer, scale, beta - scale * mean):
         return
     layer.outputs[0].name, node.outputs[0].name = node.outputs[0].name, layer.outputs[0].name

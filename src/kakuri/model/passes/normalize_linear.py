@@ -165,7 +165,7 @@ def _explicit_pads(
 
 
 def _global_pool(edit: Editor, node: ir.Node) -> None:
-    if is_op(node, "GlobalAveragePool"):
+    if is_op(node, "GlobalAveragePool") and 0 not in static_shape(required_input(node)):
         edit.substitute(node, _average_all(edit, node))
 
 
@@ -196,7 +196,7 @@ def _reduce_mean(edit: Editor, node: ir.Node) -> None:
     if not is_op(node, "ReduceMean"):
         return
     shape, axes = static_shape(required_input(node)), constant(input_of(node, 1))
-    if axes is None or len(shape) < 3:
+    if axes is None or len(shape) < 3 or 0 in shape:
         return
     reduced = sorted({int(axis) % len(shape) for axis in axes.reshape(-1)})
     if reduced != list(range(2, len(shape))):

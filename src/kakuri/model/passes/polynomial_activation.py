@@ -40,7 +40,8 @@ class PolynomialActivation:
 def polynomial_activation(net: ir.Model, settings: PolynomialActivation | None = None) -> ir.Model:
     """A copy of ``net`` with polynomial activations.
 
-    Raises KK-M20 for a degree, radius or margin out of range, KK-M22 when ``radii`` names no activation.
+    Raises KK-M20 for a degree, radius or margin out of range, KK-M22 when ``radii`` names no activation, KK-M25 for an
+    activation that is constant over its range.
     """
     settings = settings or PolynomialActivation()
     _check(settings)
@@ -82,15 +83,21 @@ def _radius(item: Activation, settings: PolynomialActivation) -> float:
 
 
 def _replace(edit: Editor, item: Activation, settings: PolynomialActivation) -> None:
-    coefficients = fit(item.function, settings.degree, _radius(item, settings))
+    source = edit.current(item.source)
+    radius = _radius(item, settings)
+    coefficients = fit(item.function, settings.degree, radius)
+    if not any(coefficients[1:]):
+        raise KakuriError(
+            "KK-M25", "this activation is constant over its range", where=item.node.name, got=f"radius {radius}"
+        )
     value = edit.node(
         item.node,
         POLYNOMIAL,
-        [item.source],
+        [source],
         {"coefficients": coefficients_attribute(coefficients)},
         name=f"{item.node.name}.polynomial",
-        shape=static_shape(item.source),
-        dtype=item.source.dtype,
+        shape=static_shape(source),
+        dtype=source.dtype,
         domain=CUSTOM_DOMAIN,
     )
     edit.substitute(item.node, value)

@@ -55,14 +55,12 @@ def recognize_polynomial(net: ir.Model, max_degree: int = 32) -> ir.Model:
     net = net.clone()
     found = _find(net, max_degree)
     edit = Editor(net)
-    renewed: dict[ir.Value, ir.Value] = {}
     for node in list(net.graph):
         poly = found.get(node.outputs[0])
         if poly is None or poly.root is None or poly.degree < 1:
             continue
         if _is_read_outside(node.outputs[0], found):
-            output = node.outputs[0]
-            renewed[output] = _replace(edit, node, renewed.get(poly.root, poly.root), poly.coefficients)
+            _replace(edit, node, edit.current(poly.root), poly.coefficients)
     remove_unused(net)
     net.graph.opset_imports.setdefault(CUSTOM_DOMAIN, 1)
     if not any(node.domain == CUSTOM_DOMAIN for node in net.graph):
@@ -171,10 +169,9 @@ def _is_read_outside(value: ir.Value, found: dict[ir.Value, _Poly]) -> bool:
     return any(user.outputs[0] not in found or found[user.outputs[0]].root is not root for user in value.consumers())
 
 
-def _replace(edit: Editor, node: ir.Node, root: ir.Value, coefficients: Float64) -> ir.Value:
-    """Let a Polynomial of ``root`` stand for ``node``; returns its output."""
+def _replace(edit: Editor, node: ir.Node, root: ir.Value, coefficients: Float64) -> None:
     if is_polynomial(node) and required_input(node) is root:
-        return node.outputs[0]
+        return
     output = node.outputs[0]
     value = edit.node(
         node,
@@ -187,4 +184,3 @@ def _replace(edit: Editor, node: ir.Node, root: ir.Value, coefficients: Float64)
         domain=CUSTOM_DOMAIN,
     )
     edit.substitute(node, value)
-    return value

@@ -75,11 +75,22 @@ def _layer_norm(node: ir.Node) -> Types:
     return [(dtype(node), shape), (ir.DataType.FLOAT, kept), (ir.DataType.FLOAT, kept)]
 
 
+def _check_scale(node: ir.Node) -> None:
+    """The scale (and zero point) is one number, or one per entry of ``axis``."""
+    shape, scale = dims(node), dims(node, 1)
+    if scale not in ((), (1,)) and scale != (shape[axis_of(node, integer(node, "axis", 1), len(shape))],):
+        raise misfit(node, "the scale does not match the axis", scale)
+    if input_of(node, 2) is not None and dims(node, 2) != scale:
+        raise misfit(node, "scale and zero point differ in shape", dims(node, 2))
+
+
 def _quantize(node: ir.Node) -> Types:
+    _check_scale(node)
     return [(dtype(node, 2) if input_of(node, 2) is not None else ir.DataType.UINT8, dims(node))]
 
 
 def _dequantize(node: ir.Node) -> Types:
+    _check_scale(node)
     return [(dtype(node, 1), dims(node))]
 
 

@@ -75,6 +75,8 @@ def _concat(node: ir.Node) -> Types:
 def _split(node: ir.Node) -> Types:
     shape, sizes, count = dims(node), const_ints(node, 1), len(node.outputs)
     axis = axis_of(node, integer(node, "axis", 0), len(shape))
+    if integer(node, "num_outputs", count) != count:
+        raise misfit(node, "num_outputs is not the number of outputs", integer(node, "num_outputs", count))
     if sizes is None:
         part = -(-shape[axis] // count)
         sizes = (part,) * (count - 1) + (shape[axis] - part * (count - 1),)

@@ -77,8 +77,8 @@ def _conv_transpose(node: ir.Node) -> Types:
     spatial = []
     for axis, size in enumerate(shape[2:]):
         full = strides[axis] * (size - 1) + extra[axis] + (kernel[axis] - 1) * dilations[axis] + 1
-        same = size * strides[axis] if mode.startswith("SAME") else full - pads[axis] - pads[axes + axis]
-        spatial.append(wanted[axis] if wanted else same)
+        target = min(full, size * strides[axis]) if mode.startswith("SAME") else full - pads[axis] - pads[axes + axis]
+        spatial.append(wanted[axis] if wanted else target)
     if min(spatial) < 1:
         raise misfit(node, "nothing is left after padding", spatial)
     return [(dtype(node), (shape[0], weight[1] * group, *spatial))]
