@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: end quietly
         return exit_codes.OK
-    except Exception as error:  # noqa: BLE001  the last resort: whatever happened becomes a message and an exit code
+    except Exception as error:  # the last resort: whatever happened becomes a message and an exit code
         if os.environ.get("KAKURI_DEBUG") and not isinstance(error, (KakuriError, _UsageError)):
             raise
         return output.error(_as_refusal(error))
