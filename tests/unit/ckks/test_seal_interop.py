@@ -19,8 +19,8 @@ LOG_N = 13
 SCALE = 2.0**40
 BITS = [45, 40, 40, 40, 45]  # the last one is special
 TOLERANCE = 2.0**-20
-# SEAL's digits lie in [0, q), not around 0. Their mean is a multiple of 1 + X + X^2 + ..., whose values at the slots
-# next to X = 1 are N / pi times larger than typical: a few slots carry that much more key-switching noise.
+# SEAL's digits lie in [0, q), not around 0. Their mean is a multiple of 1 + X + X^2 + ..., whose values at slots next
+# to X = 1 are N / pi times larger than typical: a few slots carry that much more key-switching noise.
 SEAL_SWITCHING_TOLERANCE = 2.0**-16
 
 
