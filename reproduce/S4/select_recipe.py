@@ -14,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mnist_pools import HELD_OUT, Bench, PoolPart, made_pool
 from printed_tables import arguments, show
-from train_mnist import HELD_OUT, POOL_DISTORTIONS, POOL_SEED, SEED, TEACHER_SEEDS, Bench, trained_teacher
+from rich.console import Console
+from train_mnist import SEED
 
 from kakuri.zoo import networks
 from kakuri.zoo.data import ImageDataset, load_mnist
-from kakuri.zoo.training import Pool, Recipe, accuracy_percent, load_pool, logits_of, make_pool, save_pool, train
+from kakuri.zoo.training import Recipe, accuracy_percent, logits_of, train
 
 _PLAIN = Recipe(
     "plain",
@@ -42,15 +44,6 @@ CANDIDATES = (
 )
 
 
-def pool_of(bench: Bench, distortion: str) -> Pool:
-    path = bench.runs / f"selection-pool-{distortion}.safetensors"
-    if not path.exists():
-        teachers = [trained_teacher(bench, seed) for seed in TEACHER_SEEDS]
-        settings = POOL_DISTORTIONS[distortion]
-        save_pool(path, make_pool(bench.dataset, settings, copies=4, seed=POOL_SEED, teachers=teachers))
-    return load_pool(path).without_last(HELD_OUT)
-
-
 def calibrated_loss(module: torch.nn.Module, held_out: ImageDataset) -> float:
     """Smallest mean negative log-likelihood over scalings 0.3 to 2.9 of the logits, in nats."""
     logits, labels = logits_of(module, held_out.test_images), torch.from_numpy(held_out.test_labels)
@@ -67,12 +60,14 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     options.runs.mkdir(parents=True, exist_ok=True)
-    bench = Bench(options.runs, options.runs, load_mnist(options.data))
+    bench = Bench(options.runs, options.runs, load_mnist(options.data), Console(stderr=True))
     held_out, rows = bench.dataset.hold_out(HELD_OUT), []
     for distortion, recipe in CANDIDATES:
         torch.manual_seed(SEED)
         module = networks.three_layer_cnn(options.activation)
-        train(module, pool_of(bench, distortion), recipe, seed=SEED)
+        path = options.runs / f"selection-pool-{distortion}.safetensors"
+        pool = made_pool(bench, path, (PoolPart(distortion, 4, 7, (1, 2)),))
+        train(module, pool.without_last(HELD_OUT), recipe, seed=SEED)
         accuracy = accuracy_percent(module, held_out.test_images, held_out.test_labels)
         loss = round(calibrated_loss(module, held_out), 4)
         rows.append({"recipe": recipe.name, "distortion": distortion, "validation_percent": accuracy, "loss": loss})

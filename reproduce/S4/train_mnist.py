@@ -4,13 +4,14 @@
 
 Steps, each resumable (everything made lies in --runs, so a second call goes on where the first stopped):
 1. two ReLU teachers, on the first 55,000 training images only;
-2. a pool of augmented copies of all 60,000 training images with the teachers' answers;
-3. per activation: the 3layer-CNN, then conv2 pruned to 40 and to 32 filters, each followed by fine-tuning;
+2. pools of augmented copies of all 60,000 training images with the teachers' answers (`mnist_pools.py`);
+3. per activation: the 3layer-CNN in two stages, far and near distortions, then conv2 pruned to 40 and to 32 filters,
+   each followed by fine-tuning;
 4. each finished network becomes an ONNX file with a card, and is measured on the test images, once.
 
-The test images choose nothing: recipe, seed and number of epochs are fixed before step 4, by the runs of
-`select_recipe.py` on the 5,000 training images that the teachers never saw. Each line of test_evaluations.jsonl in
---runs is one measurement on the test images; the file only grows.
+The test images choose nothing: recipes, seeds and numbers of epochs come from runs on the 5,000 training images that
+the teachers never saw (`select_recipe.py`, `training_record.json`). Each line of test_evaluations.jsonl in --runs is one
+measurement on the test images; the file only grows.
 """
 
 from __future__ import annotations
@@ -18,91 +19,51 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from mnist_pools import POOLS, Bench, made_pool
 from rich.console import Console
 from torch import nn
 
 from kakuri.model.passes.prune_channels import prune
 from kakuri.zoo import networks
-from kakuri.zoo.data import ImageDataset, load_mnist
+from kakuri.zoo.data import load_mnist
 from kakuri.zoo.onnx_evaluation import onnx_accuracy_percent
-from kakuri.zoo.training import (
-    RECIPES,
-    Augmentation,
-    Pool,
-    join_pools,
-    load_pool,
-    make_pool,
-    progress_bar,
-    publish,
-    save_pool,
-    to_onnx,
-    train,
-)
-from kakuri.zoo.training.recipes import MNIST_MILD, MNIST_WIDE
+from kakuri.zoo.training import RECIPES, progress_bar, publish, to_onnx, train
 
 DOCUMENT_ACTIVATIONS = ("square", "swish-rg5-deg2", "swish-rg7-deg4")
-HELD_OUT = 5_000
 SEED = 1
-TEACHER_SEEDS = (1, 2)
-POOL_COPIES = {"wide": 4, "mild": 4, "none": 1}
-POOL_DISTORTIONS = {"wide": MNIST_WIDE, "mild": MNIST_MILD, "none": Augmentation()}
-POOL_SEED = 7
 PRUNED_CHANNELS = {"r1": 40, "r2": 32}
 
-console = Console(stderr=True)
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What every step needs."""
-
-    runs: Path
-    weights: Path
-    dataset: ImageDataset
-
-
-def trained_teacher(bench: Bench, seed: int) -> nn.Module:
-    torch.manual_seed(seed)
-    teacher = networks.mnist_teacher()
-    held_out = bench.dataset.hold_out(HELD_OUT)
-    with progress_bar(f"teacher {seed}", console) as observe:
-        checkpoint = bench.runs / f"teacher-{seed}.safetensors"
-        recipe = RECIPES["teacher-mnist"]
-        train(teacher, held_out, recipe, seed=seed, checkpoint=checkpoint, validation=held_out, observe=observe)
-    return teacher
-
-
-def pool_of(bench: Bench) -> Pool:
-    path = bench.runs / "pool.safetensors"
-    if not path.exists():
-        teachers = [trained_teacher(bench, seed) for seed in TEACHER_SEEDS]
-        with console.status("augmenting and asking the teachers"):
-            parts = [
-                make_pool(bench.dataset, POOL_DISTORTIONS[name], copies=copies, seed=POOL_SEED, teachers=teachers)
-                for name, copies in POOL_COPIES.items()
-            ]
-        save_pool(path, join_pools(parts))
-    return load_pool(path)
+#: Which pool each recipe learns from.
+POOL_OF = {
+    "distilled-mnist": "far",
+    "refined-mnist": "near",
+    "finetuned-mnist": "near",
+    "distilled-short-mnist": "far",
+    "refined-short-mnist": "near",
+}
 
 
 @dataclass(frozen=True)
 class Network:
-    """One network that ships."""
+    """One network that ships; stages: names of recipes, one after the other."""
 
     name: str
     activation: str
     channels: int
-    recipe: str
+    stages: tuple[str, ...]
 
 
-def fit(bench: Bench, pool: Pool, module: nn.Module, network: Network) -> nn.Module:
-    recipe, checkpoint = RECIPES[network.recipe], bench.runs / f"{network.name}.safetensors"
-    with progress_bar(network.name, console) as observe:
-        train(module, pool, recipe, seed=SEED, checkpoint=checkpoint, checkpoint_every=10, observe=observe)
+def fit(bench: Bench, network: Network, module: nn.Module) -> nn.Module:
+    """Train ``module`` through the network's stages."""
+    for stage in network.stages:
+        pool = made_pool(bench, bench.runs / f"pool-{POOL_OF[stage]}.safetensors", POOLS[POOL_OF[stage]])
+        checkpoint = bench.runs / f"{network.name}.{stage}.safetensors"
+        with progress_bar(f"{network.name} {stage}", bench.console) as observe:
+            train(module, pool, RECIPES[stage], seed=SEED, checkpoint=checkpoint, checkpoint_every=5, observe=observe)
     return module
 
 
@@ -110,24 +71,20 @@ def ship(bench: Bench, network: Network, module: nn.Module) -> None:
     """Measure on the test images once, then publish with that figure on the card."""
     content = to_onnx(module, (1, 28, 28), network.name)
     accuracy = measured_once(bench, network.name, content)
-    training = {
-        "recipe": RECIPES[network.recipe].to_dict(),
-        "seed": SEED,
-        "teacher_recipe": RECIPES["teacher-mnist"].to_dict(),
-        "teacher_seeds": list(TEACHER_SEEDS),
-        "pool_copies": POOL_COPIES,
-        "pool_seed": POOL_SEED,
-    }
+    stages = [
+        {"recipe": RECIPES[stage].to_dict(), "pool": [asdict(part) for part in POOLS[POOL_OF[stage]]]}
+        for stage in network.stages
+    ]
     facts = {
         "network": "3layer-CNN",
         "activation": network.activation,
         "channels": network.channels,
         "status": "final",
         "test_accuracy_percent": accuracy,
-        "training": training,
+        "training": {"seed": SEED, "stages": stages, "teacher_recipe": RECIPES["teacher-mnist"].to_dict()},
     }
     publish(bench.weights / f"{network.name}.onnx", content, module, bench.dataset, facts)
-    console.print(f"{network.name}: {accuracy:.2f} % of {len(bench.dataset.test_labels)} test images")
+    bench.console.print(f"{network.name}: {accuracy:.2f} % of {len(bench.dataset.test_labels)} test images")
 
 
 def measured_once(bench: Bench, name: str, content: bytes) -> float:
@@ -143,37 +100,37 @@ def measured_once(bench: Bench, name: str, content: bytes) -> float:
     return accuracy
 
 
-def train_family(bench: Bench, pool: Pool, activation: str, *, pruned: bool, recipe: str) -> None:
-    """The 3layer-CNN with one activation and, where asked, its two pruning rounds."""
+def train_family(bench: Bench, activation: str) -> None:
+    """The 3layer-CNN with one activation and, for the three that the document prunes, its two pruning rounds."""
+    pruned = activation in DOCUMENT_ACTIVATIONS
+    stages = ("distilled-mnist", "refined-mnist") if pruned else ("distilled-short-mnist", "refined-short-mnist")
+    network = Network(f"mnist-3layer-{activation}", activation, 50, stages)
     torch.manual_seed(SEED)
-    network = Network(f"mnist-3layer-{activation}", activation, 50, recipe)
-    module = fit(bench, pool, networks.three_layer_cnn(activation), network)
+    module = fit(bench, network, networks.three_layer_cnn(activation))
     ship(bench, network, module)
     for round_name, channels in PRUNED_CHANNELS.items() if pruned else ():
         module = prune(module, torch.zeros(1, 1, 28, 28), layer="conv2", keep=channels)
-        network = Network(f"mnist-3layer-{activation}-{round_name}", activation, channels, "finetuned-mnist")
-        ship(bench, network, fit(bench, pool, module, network))
+        network = Network(f"mnist-3layer-{activation}-{round_name}", activation, channels, ("finetuned-mnist",))
+        ship(bench, network, fit(bench, network, module))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, required=True, help="folder for checkpoints, the pool and the record")
+    parser.add_argument("--runs", type=Path, required=True, help="folder for checkpoints, pools and the record")
     parser.add_argument("--weights", type=Path, help="where the ONNX files go (default: --runs/weights)")
     parser.add_argument("--data", type=Path, help="folder of MNIST (default: KAKURI_DATA, else downloaded)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", choices=networks.ACTIVATIONS, help="one activation")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    bench = Bench(options.runs, options.weights or options.runs / "weights", load_mnist(options.data))
-    for folder in (bench.runs, bench.weights):
+    weights = options.weights or options.runs / "weights"
+    for folder in (options.runs, weights):
         folder.mkdir(parents=True, exist_ok=True)
-    pool = pool_of(bench)
-    for activation in DOCUMENT_ACTIVATIONS:
+    bench = Bench(options.runs, weights, load_mnist(options.data), Console(stderr=True))
+    others = [activation for activation in networks.ACTIVATIONS if activation not in DOCUMENT_ACTIVATIONS]
+    for activation in (*DOCUMENT_ACTIVATIONS, *others):
         if options.only in {None, activation}:
-            train_family(bench, pool, activation, pruned=True, recipe="distilled-mnist")
-    for activation in networks.ACTIVATIONS:
-        if activation not in DOCUMENT_ACTIVATIONS and options.only in {None, activation}:
-            train_family(bench, pool, activation, pruned=False, recipe="distilled-short-mnist")
+            train_family(bench, activation)
 
 
 if __name__ == "__main__":

@@ -42,8 +42,14 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 def logits_of(module: nn.Module, images: Tensor | NDArray[np.uint8]) -> Tensor:
     """images: uint8 (n, c, h, w); returns float32 (n, classes)."""
     pixels = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
+    answers: Tensor | None = None
     with evaluating(module):
-        return torch.cat([module(to_input(part)) for part in torch.split(pixels, BATCH)])
+        for start in range(0, len(pixels), BATCH):
+            found = module(to_input(pixels[start : start + BATCH]))
+            if answers is None:
+                answers = found.new_empty((len(pixels), found.shape[1]))
+            answers[start : start + BATCH] = found
+    return torch.empty((0, 0)) if answers is None else answers
 
 
 def accuracy_percent(module: nn.Module, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
