@@ -236,15 +236,15 @@ def _smallest_ring(net: ir.Model, network: Network, seen: Calibration, wanted: _
                 raise
             tried.append(f"2^{log_n}: {error.problem.what}")
             continue
-        chain = _most_precise_chain(probe(network, pack, 1 << (log_n - 1)), log_n, integer_bits)
-        if chain is None:
-            tried.append(f"2^{log_n}: does not fit at 128 bits")
-            continue
-        recipe = Recipe(wanted.packing, chain, wanted.drop_unneeded)
-        compiled = recipe.compile(net, seen.typical)
-        if 2.0 * SAFETY * compiled.error <= 2.0**-wanted.precision_bits:
-            return recipe, compiled
-        tried.append(f"2^{log_n}: error {compiled.error:.1e}")
+        chains = _chains(probe(network, pack, 1 << (log_n - 1)), log_n, integer_bits)
+        errors: list[str] = []
+        for chain in chains:
+            recipe = Recipe(wanted.packing, chain, wanted.drop_unneeded)
+            compiled = recipe.compile(net, seen.typical)
+            if 2.0 * SAFETY * compiled.error <= 2.0**-wanted.precision_bits:
+                return recipe, compiled
+            errors.append(f"{compiled.error:.1e}")
+        tried.append(f"2^{log_n}: " + (f"error {min(errors, key=float)}" if errors else "does not fit at 128 bits"))
     raise KakuriError(
         "KK-E20",
         f"no ring gives {wanted.precision_bits} bits after the point at 128-bit security",
@@ -255,9 +255,11 @@ def _smallest_ring(net: ir.Model, network: Network, seen: Calibration, wanted: _
     )
 
 
-def _most_precise_chain(found: Probe, log_n: int, integer_bits: int) -> Chain | None:
-    for precision in precisions():
-        chain = find_chain(level_bits(found.uses, found.depth, precision, integer_bits), log_n, precision)
-        if chain is not None:
-            return chain
-    return None
+def _chains(found: Probe, log_n: int, integer_bits: int) -> list[Chain]:
+    """Every chain that is secure in this ring: the cheapest to key-switch with first, among equals the most precise."""
+    made = (
+        find_chain(level_bits(found.uses, found.depth, precision, integer_bits), log_n, precision)
+        for precision in precisions()
+    )
+    chains = [chain for chain in made if chain is not None]
+    return sorted(chains, key=lambda c: c.digits * (len(c.moduli) + len(c.special_moduli)))
