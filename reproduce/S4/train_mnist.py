@@ -9,8 +9,8 @@ Steps, each resumable (everything made lies in --runs, so a second call goes on 
    each followed by fine-tuning;
 4. each finished network becomes an ONNX file with a card, and is measured on the test images, once.
 
-The test images choose nothing: recipes, seeds and numbers of epochs come from runs on the 5,000 training images that
-the teachers never saw (`select_recipe.py`, `training_record.json`). Each line of test_evaluations.jsonl in --runs is one
+The test images choose nothing: recipes, seeds and numbers of epochs come from runs on 5,000 training images that the
+teachers never saw (`select_recipe.py`, `training_record.json`). Each line of test_evaluations.jsonl in --runs is one
 measurement on the test images; the file only grows.
 """
 

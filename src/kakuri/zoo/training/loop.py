@@ -138,7 +138,8 @@ class _State:
         self.step += 1
         if self.recipe.ema_decay:
             decay = min(self.recipe.ema_decay, self.step / (self.step + 10))
-            get_ema_multi_avg_fn(decay)(*self._pairs(floating=True), self.step)
+            average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+            average(*self._pairs(floating=True), self.step)
             for old, new in zip(*self._pairs(floating=False), strict=True):
                 old.copy_(new)
 
