@@ -27,7 +27,7 @@ from kakuri.encrypted.chain import Chain, find_chain, level_bits, precisions
 from kakuri.encrypted.client import Client
 from kakuri.encrypted.compile import Compiled, Probe, probe
 from kakuri.encrypted.deployment import Deployment
-from kakuri.encrypted.execute import Profile, encode_plains, execute
+from kakuri.encrypted.execute import Profile, encode_constants, execute
 from kakuri.encrypted.network import Network, Polynomial, lower
 from kakuri.encrypted.noise import SAFETY
 from kakuri.encrypted.packings.registry import packing as packing_named
@@ -72,7 +72,7 @@ class EncryptedPlan:
         backend = SimulatedBackend(self.recipe.chain, arithmetic=False)
         program = self.compiled.program
         inputs = [backend.fresh(np.zeros(1)) for _ in program.inputs]
-        return execute(program, backend, encode_plains(program, backend), inputs)[1]
+        return execute(program, backend, encode_constants(program, backend), inputs)[1]
 
     @property
     def counts(self) -> Counter[str]:

@@ -25,7 +25,7 @@ from kakuri.encrypted.backends.kernel import KernelBackend
 from kakuri.encrypted.chain import Chain
 from kakuri.encrypted.compile import Compiled, compile_network
 from kakuri.encrypted.deployment import Deployment
-from kakuri.encrypted.execute import Profile, Progress, encode_plains, execute
+from kakuri.encrypted.execute import Profile, Progress, encode_constants, execute
 from kakuri.encrypted.messages import Answer, Query, expect
 from kakuri.encrypted.network import lower
 from kakuri.encrypted.noise import NoiseModel
@@ -101,7 +101,7 @@ class Server:
         self._require_same_wire()
         self._require_keys()
         self._backend = KernelBackend(deployment.parameters, keys, self.threads)
-        self._plains = encode_plains(self._compiled.program, self._backend)
+        self._constants = encode_constants(self._compiled.program, self._backend)
         self._lock = threading.Lock()
 
     def _require_same_wire(self) -> None:
@@ -149,7 +149,7 @@ class Server:
                     limit=f"level {parameters.max_level}, scale {self.deployment.scale:.6g}, size 2",
                 )
         with self._lock:
-            outputs, profile = execute(self._compiled.program, self._backend, self._plains, inputs, progress)
+            outputs, profile = execute(self._compiled.program, self._backend, self._constants, inputs, progress)
             self.last_profile = profile
         return Answer(query.samples, self.deployment.digest, tuple(c.to_bytes() for c in outputs))
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kakuri.encrypted.backends.simulated import SimulatedBackend
 from kakuri.encrypted.build import ProbeChain
 from kakuri.encrypted.compile import Compiled, compile_network
-from kakuri.encrypted.execute import encode_plains, execute
+from kakuri.encrypted.execute import encode_constants, execute
 from kakuri.encrypted.network import Network
 from kakuri.encrypted.noise import NoiseModel
 from kakuri.encrypted.packings.registry import packing
@@ -26,7 +26,7 @@ def run(network: Network, name: str, x: NDArray[np.float64], slots: int = 8192) 
     program = compiled(network, name, slots)
     backend = SimulatedBackend(ProbeChain(slots))
     inputs = [backend.fresh(row) for row in program.input.pack(x, slots)]
-    outputs, _ = execute(program.program, backend, encode_plains(program.program, backend), inputs)
+    outputs, _ = execute(program.program, backend, encode_constants(program.program, backend), inputs)
     return program.output.unpack(np.stack([o.values for o in outputs if o.values is not None]), len(x))
 
 
@@ -35,4 +35,4 @@ def count(network: Network, name: str, *, drop_unneeded: bool = False) -> Counte
     program = compiled(network, name, drop_unneeded=drop_unneeded).program
     backend = SimulatedBackend(ProbeChain(8192), arithmetic=False)
     inputs = [backend.fresh(np.zeros(1)) for _ in program.inputs]
-    return execute(program, backend, encode_plains(program, backend), inputs)[1].total()
+    return execute(program, backend, encode_constants(program, backend), inputs)[1].total()

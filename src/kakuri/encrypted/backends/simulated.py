@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kakuri.encrypted.build import ChainLike
+from kakuri.encrypted.program import TransformSpec
 from kakuri.errors import KakuriError
 
 Float64 = NDArray[np.float64]
@@ -160,6 +161,30 @@ class SimulatedBackend:
         if mask is not None and mask.values is not None:
             values = values * mask.values
         return [Slots(row, items[0].level, scale) for row in values]
+
+    def encode_transform(self, spec: TransformSpec) -> TransformSpec:
+        return spec
+
+    def linear_transform(self, items: Sequence[Slots], transform: TransformSpec) -> list[Slots]:
+        """Counts one rotation per baby step of an input and per giant step of an output."""
+        for item in items:
+            self._agree(items[0], item, scales=True)
+            self._size_two(item)
+        if items[0].level != transform.level or len(items) != transform.inputs:
+            raise self._refuse("a transform made for other operands", items[0].level, transform.level)
+        babies = {(d.input, d.baby) for d in transform.entries}
+        giants = {(d.output, d.giant) for d in transform.entries if d.giant}
+        self._count["hmulplain"] += len(transform.entries)
+        self._count["rotation"] += sum(1 for _, b in babies if b) + len(giants)
+        scale = items[0].scale * transform.scale
+        if not self._arithmetic:
+            return [Slots(None, items[0].level, scale) for _ in range(transform.outputs)]
+        values = [item.values for item in items if item.values is not None]
+        rotated = {(i, b): np.roll(values[i], -b) for i, b in babies}
+        total = np.zeros((transform.outputs, self._chain.slots))
+        for d in transform.entries:
+            total[d.output] += np.roll(d.values * rotated[d.input, d.baby], -d.giant)
+        return [Slots(row, items[0].level, scale) for row in total]
 
     def rotate_hoisted(self, a: Slots, steps: Sequence[int]) -> list[Slots]:
         return [self._rotate(a, step) for step in steps]
