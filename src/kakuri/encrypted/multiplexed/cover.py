@@ -26,7 +26,8 @@ MAX_OPTIONS = 1 << 26
 
 @dataclass(frozen=True)
 class Problem:
-    """members[i]: (outplace, c, class). options: (members, alternatives) key or -1; alternative a uses home a // copies.
+    """Members are (place of an output channel, input channel, class of tap and position). options: (members,
+    alternatives) key or -1. home: of each alternative, as an index of ``homes``.
 
     key = (output ciphertext * inputs + input ciphertext) * slots + slot shift.
     """
@@ -39,6 +40,7 @@ class Problem:
     in_channel: IntArray
     spatial_class: IntArray
     options: IntArray
+    home: IntArray
     class_of: IntArray  # (taps, entries of target) class or -1
 
     @cached_property
@@ -69,8 +71,11 @@ class Cover:
         return pair // inputs, pair % inputs, shift
 
 
-def pose(linear: Linear, source: Layout, target: Layout, homes: tuple[int, ...]) -> Problem | None:
-    """The covering problem, or None when it is too large to be worth solving."""
+def pose(linear: Linear, source: Layout, target: Layout, homes: tuple[int, ...], cyclic: int = 0) -> Problem | None:
+    """The covering problem, or None when it is too large to be worth solving.
+
+    cyclic: when not 0, the homes are all multiples of it and every shift is taken modulo it: one alternative per copy.
+    """
     slots = target.slots
     class_of, shifts = _spatial_classes(linear, source, target)
     nonzero = linear.weight != 0.0
@@ -80,19 +85,24 @@ def pose(linear: Linear, source: Layout, target: Layout, homes: tuple[int, ...])
     needed = np.einsum("oct,tk->ock", nonzero, has_tap) > 0 if nonzero.size < 1 << 22 else _needed(nonzero, has_tap)
     out_channel, in_channel, spatial = np.nonzero(needed[target.channel])
     ct, slot = source.channel_places
-    alternatives = len(homes) * ct.shape[1] * shifts.shape[1]
+    alternatives = (1 if cyclic else len(homes)) * ct.shape[1] * shifts.shape[1]
     if len(out_channel) * alternatives > MAX_OPTIONS:
         return None
     base = slot[in_channel] - target.channel_slot[out_channel][:, None]
     difference = base[:, :, None] + shifts[spatial][:, None, :]
     valid = (ct[in_channel] >= 0)[:, :, None] & (shifts[spatial] >= 0)[:, None, :]
     pair = target.channel_ct[out_channel][:, None] * source.ciphertexts + ct[in_channel]
-    options = [
-        np.where(valid, pair[:, :, None] * slots + (difference - home) % slots, -1).reshape(len(pair), -1) for home in homes
-    ]
-    return Problem(
-        linear, source, target, homes, out_channel, in_channel, spatial, np.concatenate(options, axis=1), class_of
-    )
+    base_key = pair[:, :, None] * slots
+    if cyclic:
+        shift = difference % cyclic
+        home = (difference - shift) // cyclic % len(homes)
+        options = np.where(valid, base_key + shift, -1).reshape(len(pair), -1)
+        home = home.reshape(len(pair), -1)
+    else:
+        each = [np.where(valid, base_key + (difference - h) % slots, -1).reshape(len(pair), -1) for h in homes]
+        options = np.concatenate(each, axis=1)
+        home = np.broadcast_to(np.repeat(np.arange(len(homes)), each[0].shape[1]), options.shape)
+    return Problem(linear, source, target, homes, out_channel, in_channel, spatial, options, home, class_of)
 
 
 def _needed(nonzero: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], has_tap: IntArray) -> IntArray:
@@ -146,8 +156,7 @@ def cover(problem: Problem) -> Cover:
         left -= len(np.unique(mine))
     used, diagonal = np.unique(chosen, return_inverse=True)
     alternative = (options == chosen[:, None]).argmax(axis=1)
-    per_home = options.shape[1] // len(problem.homes)
-    return Cover(problem, used, diagonal.reshape(-1), alternative // per_home)
+    return Cover(problem, used, diagonal.reshape(-1), problem.home[np.arange(len(options)), alternative])
 
 
 def values(found: Cover) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
