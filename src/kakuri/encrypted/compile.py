@@ -15,16 +15,18 @@ from typing import Any
 from kakuri.encrypted.build import Builder, ChainLike, ProbeChain
 from kakuri.encrypted.network import Convolution, Dense, Flatten, Layer, Network, Polynomial, Pool, Sum
 from kakuri.encrypted.noise import NoiseModel
-from kakuri.encrypted.packings.packing import Packing, WireLayout
+from kakuri.encrypted.packings.packing import Packing
 from kakuri.encrypted.program import Program
 from kakuri.encrypted.schedule import depth_first
+from kakuri.encrypted.wire import WireLayout
 
 DEFAULT_MAGNITUDE = 8.0
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """error: standard deviation expected in the answer, in message units."""
+    """error: standard deviation expected in the answer, in message units. output_gain: the answer is this times the
+    decrypted slots."""
 
     program: Program
     input: WireLayout
@@ -32,6 +34,7 @@ class Compiled:
     output_level: int
     output_scale: float
     error: float
+    output_gain: float = 1.0
 
 
 @dataclass(frozen=True)

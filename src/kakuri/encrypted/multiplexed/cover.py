@@ -71,13 +71,17 @@ class Cover:
         return pair // inputs, pair % inputs, shift
 
 
-def pose(linear: Linear, source: Layout, target: Layout, homes: tuple[int, ...], cyclic: int = 0) -> Problem | None:
+def pose(
+    linear: Linear, source: Layout, target: Layout, homes: tuple[int, ...], cyclic: int = 0, max_classes: int = MAX_OPTIONS
+) -> Problem | None:
     """The covering problem, or None when it is too large to be worth solving.
 
-    cyclic: when not 0, the homes are all multiples of it and every shift is taken modulo it: one alternative per copy.
+    max_classes: more classes of (tap, position) than this say that the layouts do not go together. cyclic: when not 0, the homes are all multiples of it and every shift is taken modulo it: one alternative per copy.
     """
     slots = target.slots
     class_of, shifts = _spatial_classes(linear, source, target)
+    if len(shifts) > max_classes:
+        return None
     nonzero = linear.weight != 0.0
     has_tap = np.zeros((linear.weight.shape[2], len(shifts)), dtype=np.bool_)
     tap, entry = np.nonzero(class_of >= 0)

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from kakuri.encrypted.multiplexed.cover import Cover, cover, pose
+from kakuri.encrypted.multiplexed.cover import MAX_OPTIONS, Cover, cover, pose
 from kakuri.encrypted.multiplexed.layout import Layout
 from kakuri.encrypted.multiplexed.linear import Linear, identity, im2col, window
 from kakuri.encrypted.multiplexed.patterns import (
+    MAX_HOMES,
     Pattern,
     Target,
     folded,
@@ -122,7 +123,10 @@ class Moves:
     def _cover(self, name: str, linear: Linear, layout: Layout, target: Target) -> Cover | None:
         key = (name, layout.key, target.product.key, target.homes)
         if key not in self._covers:
-            posed = pose(linear, layout, target.product, target.homes, target.cyclic if len(target.homes) > 16 else 0)
+            special = target.pattern.name in ("phases", "taps")
+            limit = 32 * (len(linear.taps) + 1) if special else MAX_OPTIONS
+            cyclic = target.cyclic if len(target.homes) > MAX_HOMES else 0
+            posed = pose(linear, layout, target.product, target.homes, cyclic, limit)
             self._covers[key] = None if posed is None else cover(posed)
         return self._covers[key]
 
@@ -141,7 +145,7 @@ class Moves:
             return
         pool, linear = self._ahead(stage.output)
         for pattern in self._patterns(stage, shape, before, pool, linear):
-            feeds = linear is not None and pool is None
+            feeds = linear is not None and linear.grid != (1, 1)
             yield from targets(pattern, shape.channels, self.slots, copies=feeds, partial=True)
 
     def _patterns(

@@ -89,11 +89,12 @@ def phases(grid: tuple[int, int], pool: Pool, slots: int) -> Pattern | None:
 
 
 def taps(grid: tuple[int, int], following: IntArray, slots: int) -> Pattern | None:
-    """following: (taps, positions) of the next convolution. Every value stands under every tap that reads it."""
+    """following: (taps, positions) of the next convolution. Every value stands under every tap that reads it;
+    values that nobody reads stand nowhere."""
     count, positions = following.shape
     tap, place = np.nonzero(following >= 0)
     position = following[tap, place]
-    if len(np.unique(position)) != grid[0] * grid[1] or count * positions > slots:
+    if count * positions > slots:
         return None
     stride = count * positions
     return Pattern("taps", grid, position, tap * positions + place, stride, slots // stride)
