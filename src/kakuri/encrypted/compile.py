@@ -25,8 +25,7 @@ DEFAULT_MAGNITUDE = 8.0
 
 @dataclass(frozen=True)
 class Compiled:
-    """error: standard deviation expected in the answer, in message units. output_gain: the answer is this times the
-    decrypted slots."""
+    """error: standard deviation expected in the answer, in message units."""
 
     program: Program
     input: WireLayout
@@ -34,7 +33,6 @@ class Compiled:
     output_level: int
     output_scale: float
     error: float
-    output_gain: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class ChainSearch:
             for chain in secure_chains(list(bits_tuple), self.log_n, self.slots, policy):
                 noise = NoiseModel(1 << self.log_n, chain.digits, chain.digit_over_special)
                 builder, answer = self.emit(chain, policy, noise)
-                error = max(builder.registers[r].error for r in answer.registers) * abs(answer.gain)
+                error = max(builder.registers[r].error for r in answer.registers)
                 if error <= tolerance:
                     level = min(builder.level(r) for r in answer.registers)
                     yield Candidate(policy, chain, error, chain.top_level - level)

@@ -16,7 +16,6 @@ import numpy as np
 from kakuri.encrypted.build import Builder
 from kakuri.encrypted.chain import Chain
 from kakuri.encrypted.compile import Compiled
-from kakuri.encrypted.multiplexed.chains import Candidate, ChainSearch
 from kakuri.encrypted.multiplexed.emit import Emitter
 from kakuri.encrypted.multiplexed.prices import Prices
 from kakuri.encrypted.multiplexed.scales import Policy
@@ -27,6 +26,7 @@ from kakuri.encrypted.network import Network
 from kakuri.encrypted.noise import NoiseModel
 from kakuri.encrypted.wire import WireLayout
 
+MULTIPLEXED = "multiplexed"
 MAX_QUERY_BYTES = 4 << 20
 MAX_QUERY_CIPHERTEXTS = 64
 
@@ -61,13 +61,6 @@ def lay_out(network: Network, log_n: int, slots: int, choices: Mapping[str, str]
     return search(stages_of(network), slots, prices, max_query_ciphertexts=most, choices=choices)
 
 
-def designs(
-    assignment: Assignment, chains: ChainSearch, tolerance: float
-) -> list[tuple[Design, Candidate]]:
-    """Designs precise enough, cheapest first."""
-    return [(Design(assignment.choices, c.policy), c) for c in chains.candidates(tolerance)]
-
-
 def compile_multiplexed(
     network: Network,
     chain: Chain,
@@ -90,8 +83,7 @@ def compile_multiplexed(
         output=_answer(assignment, network),
         output_level=level,
         output_scale=builder.registers[registers[0]].scale,
-        error=max(builder.registers[r].error for r in registers) * abs(answer.gain),
-        output_gain=answer.gain,
+        error=max(builder.registers[r].error for r in registers),
     )
 
 

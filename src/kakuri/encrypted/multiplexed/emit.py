@@ -60,7 +60,15 @@ class Emitter:
         for step in assignment.steps:
             self.builder.begin_layer(_layer_name(step))
             self.values[step.value] = self._step(step)
-        return self.values[assignment.output]
+        answer = self.values[assignment.output]
+        if answer.gain == 1.0:
+            return answer
+        factor = math.exp2(self.policy.weight_bits)
+        registers = [
+            self.builder.multiply_scalar(r, answer.gain, answer.magnitude, self.builder.registers[r].scale * factor)
+            for r in answer.registers
+        ]
+        return Value(tuple(registers), answer.layout, 1.0, answer.magnitude * abs(answer.gain))
 
     def _step(self, step: Step) -> Value:
         match step:
