@@ -123,6 +123,49 @@ class Ciphertext:
     def from_residues(parameters: Parameters, residues: NDArray[np.uint64], scale: float) -> Ciphertext:
         """From such an array; for tests and for interchange with other libraries."""
 
+class Diagonals:
+    """The plaintext side of a linear transform, encoded once; see ``Evaluator.linear_transform``.
+
+    Vectors stand modulo q_0 ... q_level and the special primes, half of their residues each (real slots give every
+    value twice): len * (level + 1 + special primes) * N / 2 * 8 bytes."""
+
+    @property
+    def parameters(self) -> Parameters: ...
+    @property
+    def level(self) -> int: ...
+    @property
+    def scale(self) -> float: ...
+    @property
+    def inputs(self) -> int: ...
+    @property
+    def outputs(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def steps(self) -> set[int]:
+        """Giant and baby steps other than 0, normalised: the rotation keys a transform needs, at its level."""
+    def __len__(self) -> int: ...
+    def save(self, path: str) -> None:
+        """Replaces the file at ``path``. Refused: KK-F48."""
+    @staticmethod
+    def open(parameters: Parameters, path: str) -> Diagonals:
+        """Maps such a file into memory and reads it in place, after checking its length, hash and every residue. The
+        file must not change while it is open. Refused: KK-F41 .. KK-F49."""
+
+def encode_diagonals(
+    parameters: Parameters,
+    level: int,
+    scale: float,
+    entries: Sequence[tuple[int, int, int, int, NDArray[np.float64]]],
+    *,
+    inputs: int,
+    outputs: int,
+    threads: int = 1,
+) -> Diagonals:
+    """entries: (output o, giant step g, input i, baby step b, values (<= slots,)), each (o, g, i, b) once, steps modulo
+    the slots. Values multiply rotate(x_i, b) before the rotation by g. Every output needs a diagonal that does not
+    round to zero. Refused: KK-N05, KK-N07, KK-N11, KK-N12; problems of several entries are reported together."""
+
 class PublicKey:
     @property
     def parameters(self) -> Parameters: ...
@@ -175,7 +218,8 @@ class Evaluator:
         """Size 3; levels must be equal. Counts one hmul."""
     def square(self, a: Ciphertext) -> Ciphertext:
         """Size 3. Counts one hsquare."""
-    def relinearize(self, a: Ciphertext) -> Ciphertext: ...
+    def relinearize(self, a: Ciphertext, rescale: int = 0) -> Ciphertext:
+        """``rescale`` primes (at most 2) are divided away in the same step, as by that many calls of ``rescale``."""
     def rescale(self, a: Ciphertext) -> Ciphertext: ...
     def drop_to_level(self, a: Ciphertext, level: int) -> Ciphertext:
         """Drops limbs without dividing; scale unchanged."""
@@ -204,3 +248,10 @@ class Evaluator:
         """All rotations of one ciphertext with one decomposition (ModUp); the same results as ``rotate``."""
     def rotate_sum(self, a: Ciphertext, steps: Sequence[int]) -> Ciphertext:
         """a + sum over the chain: for s in steps: a = a + rotate(a, s)."""
+    def linear_transform(self, items: Sequence[Ciphertext], diagonals: Diagonals, rescale: int = 0) -> list[Ciphertext]:
+        """out[o] = sum over g of rotate(sum over i, b of d[o,g,i,b] * rotate(items[i], b), g), hoisted twice.
+
+        One ModUp per rotated input; baby steps and sums stay in the extended basis; a giant step other than 0 costs one
+        ModDown of one polynomial and one key switch; the last ModDown divides by ``rescale`` primes (at most 2) too.
+        All items share size 2, level and scale; diagonals are encoded at that level or above. Counts one hmulplain per
+        entry, one rotation per distinct (i, b) with b != 0 and per (o, g) with g != 0."""

@@ -70,7 +70,7 @@ int main(int argc, char** argv) {
         {"inverse NTT", [&] { context->kernels().inverse(context->ntt(0), x.data(), 1); }},
         {"rotate", [&] { evaluator.rotate(a, 1 + step++ % 8); }},
         {"rotate hoisted, each of 8", [&] { evaluator.rotate_hoisted(a, eight); }},
-        {"relinearize", [&] { evaluator.relinearize(product); }},
+        {"relinearize", [&] { evaluator.relinearize(product, 0); }},
         {"rescale", [&] { evaluator.rescale(a); }},
         {"rescale of a product", [&] { evaluator.rescale(product); }},
         {"square", [&] { evaluator.square(a); }},

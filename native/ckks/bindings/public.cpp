@@ -5,8 +5,8 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include "automorphism.hpp"
 #include "checks.hpp"
+#include "diagonals_binding.hpp"
 #include "evaluator.hpp"
 #include "primes.hpp"
 #include "python_host.hpp"
@@ -247,7 +247,7 @@ void bind_evaluator(nb::module_& m) {
         .def("add_scalar", &Evaluator::add_scalar, nb::arg("a"), nb::arg("value"), Unlocked())
         .def("multiply", &Evaluator::multiply, nb::arg("a"), nb::arg("b"), Unlocked())
         .def("square", &Evaluator::square, nb::arg("a"), Unlocked())
-        .def("relinearize", &Evaluator::relinearize, nb::arg("a"), Unlocked())
+        .def("relinearize", &Evaluator::relinearize, nb::arg("a"), nb::arg("rescale") = 0, Unlocked())
         .def("rescale", &Evaluator::rescale, nb::arg("a"), Unlocked())
         .def("drop_to_level", &Evaluator::drop_to_level, nb::arg("a"), nb::arg("level"), Unlocked())
         .def("set_scale", &Evaluator::set_scale, nb::arg("a"), nb::arg("scale"), Unlocked())
@@ -290,7 +290,15 @@ void bind_evaluator(nb::module_& m) {
                 const nb::gil_scoped_release unlocked;
                 return e.rotate_sum(a, steps);
             },
-            nb::arg("a"), nb::arg("steps"));
+            nb::arg("a"), nb::arg("steps"))
+        .def(
+            "linear_transform",
+            [](Evaluator& e, nb::sequence items, const Diagonals& diagonals, int rescale) {
+                const auto list = pointers<Ciphertext>(items);
+                const nb::gil_scoped_release unlocked;
+                return e.linear_transform(list, diagonals, rescale);
+            },
+            nb::arg("items"), nb::arg("diagonals"), nb::arg("rescale") = 0);
 }
 
 }  // namespace
@@ -300,6 +308,7 @@ NB_MODULE(_ckks, m) {
     const auto host = std::make_shared<PythonHost>();
     bind_parameters(m, host);
     bind_data(m);
+    bind_diagonals(m);
     bind_evaluator(m);
     m.def(
         "ntt_primes", [](int log_n, const std::vector<int>& bits) { return ntt_primes(log_n, bits); }, nb::arg("log_n"),

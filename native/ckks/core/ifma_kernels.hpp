@@ -7,6 +7,7 @@
 
 #include "ifma_transform.hpp"
 #include "kernels.hpp"
+#include "linear_scalar.hpp"
 
 namespace kakuri::ckks::ifma {
 
@@ -224,7 +225,7 @@ struct KernelFunctions {
     static constexpr Kernels table(const char* name) {
         return {name,     forward,         inverse,           add,    subtract, negate,  add_scalar,
                 multiply, multiply_scalar, subtract_multiply, tensor, permute,  convert, inner_product,
-                dot,      weighted_sum};
+                dot,      weighted_sum, scalar::add_rotation, scalar::pack_rotation, scalar::diagonal_sums};
     }
 };
 

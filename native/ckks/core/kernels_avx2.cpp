@@ -5,6 +5,7 @@
 #include <bit>
 #include <vector>
 
+#include "linear_scalar.hpp"
 #include "ntt_avx2.hpp"
 
 #include "avx2.hpp"
@@ -358,6 +359,7 @@ const Kernels* avx2_kernels() {
     static constexpr Kernels kTable = {
         "avx2",          avx2::forward,     avx2::inverse, add,     subtract, negate,        add_scalar, multiply,
         multiply_scalar, subtract_multiply, tensor,        permute, convert,  inner_product, dot,        weighted_sum,
+        scalar::add_rotation, scalar::pack_rotation, scalar::diagonal_sums,
     };
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &kTable : nullptr;
 }

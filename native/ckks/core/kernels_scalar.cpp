@@ -2,6 +2,7 @@
 // Source: Harvey 2014 (lazy butterflies). With q < 2^50 the 14 spare bits absorb all growth of the forward transform,
 //   so its butterflies have no correction at all; see the bounds at each loop.
 #include "kernels.hpp"
+#include "linear_scalar.hpp"
 
 namespace kakuri::ckks {
 
@@ -201,8 +202,25 @@ void weighted_sum(const Modulus& m, u64* const* outputs, std::size_t output_coun
 
 const Kernels* scalar_kernels() {
     static constexpr Kernels kTable = {
-        "scalar",        forward,           inverse, add,     subtract, negate,        add_scalar, multiply,
-        multiply_scalar, subtract_multiply, tensor,  permute, convert,  inner_product, dot,        weighted_sum,
+        "scalar",
+        forward,
+        inverse,
+        add,
+        subtract,
+        negate,
+        add_scalar,
+        multiply,
+        multiply_scalar,
+        subtract_multiply,
+        tensor,
+        permute,
+        convert,
+        inner_product,
+        dot,
+        weighted_sum,
+        scalar::add_rotation,
+        scalar::pack_rotation,
+        scalar::diagonal_sums,
     };
     return &kTable;
 }

@@ -93,6 +93,14 @@ Context::Context(ParameterLiteral literal, bool allow_insecure, std::shared_ptr<
         special_conversion_ = std::make_unique<BaseConversion>(moduli_, range(special_index(0), special_count()));
     for (int level = 0; level < limbs; ++level)
         rescale_conversions_.push_back(std::make_unique<BaseConversion>(moduli_, std::vector<int>{level}));
+    for (int level = 0; special_count() > 0 && level < limbs; ++level) {
+        for (int rescale = 1; rescale <= kMaxFusedRescales; ++rescale) {
+            std::vector<int> sources = range(level - rescale + 1, rescale);
+            for (int i = 0; i < special_count(); ++i) sources.push_back(special_index(i));
+            divisions_.push_back(rescale <= level ? std::make_unique<BaseConversion>(moduli_, std::move(sources))
+                                                  : nullptr);
+        }
+    }
 }
 
 int Context::digit_size(int digit, int level) const { return std::min(alpha_, level + 1 - digit_begin(digit)); }

@@ -14,6 +14,7 @@
 namespace kakuri::ckks {
 
 inline constexpr std::size_t kMaxPrimes = kMaxSources;
+inline constexpr int kMaxFusedRescales = 2;
 
 struct ParameterLiteral {
     int log_n = 0;
@@ -55,6 +56,12 @@ public:
     // From the limbs of a digit (as many as the level has) to all other primes.
     const BaseConversion& digit_conversion(int digit, int level) const;
     const BaseConversion& special_conversion() const { return *special_conversion_; }
+    // By P and the top `rescale` primes of a level, 0 <= rescale <= min(level, kMaxFusedRescales), in the order of an
+    // extended polynomial's slots (keyswitch.hpp).
+    const BaseConversion& division(int level, int rescale) const {
+        return rescale == 0 ? *special_conversion_
+                            : *divisions_[static_cast<std::size_t>(level * kMaxFusedRescales + rescale - 1)];
+    }
     const BaseConversion& rescale_conversion(int level) const {
         return *rescale_conversions_[static_cast<std::size_t>(level)];
     }
@@ -78,6 +85,7 @@ private:
     std::vector<std::unique_ptr<BaseConversion>> digit_conversions_;  // [digit * alpha + size - 1]
     std::unique_ptr<BaseConversion> special_conversion_;
     std::vector<std::unique_ptr<BaseConversion>> rescale_conversions_;
+    std::vector<std::unique_ptr<BaseConversion>> divisions_;  // [level * kMaxFusedRescales + rescale - 1]
 };
 
 using ContextPtr = std::shared_ptr<const Context>;

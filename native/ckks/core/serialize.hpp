@@ -11,7 +11,10 @@
 //                     set, rotations by ascending step; a key is step u32 (0: relinearisation), level u32, seed, and b for
 //                     every prime (q_0 ... q_level, then special) and every digit
 //   KKSK secret key:  payload length u64, 2 bits per coefficient (0: 0, 1: 1, 2: -1)
-//   Residues stand in bit_width(prime) bits each, lowest bit first, without gaps.
+//   KKDG diagonals:   level u32, inputs u32, outputs u32, terms u32, scale f64, payload length u64, then per term output u32,
+//                     giant step u32, input u32, baby step u32, ascending; zero bytes up to a multiple of 4096; residues
+//                     as u64 in the layout of diagonals.hpp; SHA-256 of all bytes before it
+//   Elsewhere residues stand in bit_width(prime) bits each, lowest bit first, without gaps.
 #pragma once
 
 #include <cstring>

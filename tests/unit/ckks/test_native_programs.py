@@ -86,7 +86,7 @@ def test_ternary_is_the_third_of_the_word(build_programs: Build) -> None:
 def test_parsers_under_sanitizers(build_programs: Build) -> None:
     done = run([str(build_programs("address,undefined") / "fuzz_parsers"), "50000"])
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(done.stdout.splitlines()) == 6
+    assert len(done.stdout.splitlines()) == 7
 
 
 @pytest.mark.slow
