@@ -52,12 +52,14 @@ class Diagonals:
     used slots of the norm of a slot's weights; counts of diagonals; turned, the part of them that needs a rotation."""
 
     entries: tuple[p.Diagonal, ...]
+    steps: frozenset[int]
     gains: tuple[float, ...]
     counts: tuple[int, ...]
     turned: tuple[float, ...]
 
     @classmethod
     def of(cls, entries: Sequence[p.Diagonal], outputs: int) -> Diagonals:
+        """steps: rotations that babies and giants need."""
         gains, counts, turned = [], [], []
         for o in range(outputs):
             mine = [entry for entry in entries if entry.output == o]
@@ -66,7 +68,8 @@ class Diagonals:
             gains.append(math.sqrt(float(used.mean())) if len(used) else 0.0)
             counts.append(len(mine))
             turned.append(sum(1 for entry in mine if entry.baby or entry.giant) / max(1, len(mine)))
-        return cls(tuple(entries), tuple(gains), tuple(counts), tuple(turned))
+        steps = frozenset(step for entry in entries for step in (entry.baby, entry.giant))
+        return cls(tuple(entries), steps, tuple(gains), tuple(counts), tuple(turned))
 
 
 @dataclass
@@ -247,9 +250,8 @@ class Builder:
     ) -> list[int]:
         """Diagonals at ``scale``; one register per output, not rescaled. Every diagonal's rounding reaches every slot."""
         old = self.registers[sources[0]]
-        for entry in diagonals.entries:
-            self._need_rotation(entry.baby, old.level)
-            self._need_rotation(entry.giant, old.level)
+        for step in diagonals.steps:
+            self._need_rotation(step, old.level)
         outputs = len(diagonals.gains)
         self.transforms.append(p.TransformSpec(len(sources), outputs, diagonals.entries, scale, old.level))
         targets = []

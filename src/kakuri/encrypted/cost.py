@@ -36,6 +36,9 @@ class Sizes:
 
 def sizes(chain: Chain, compiled: Compiled) -> Sizes:
     program = compiled.program
+    diagonals = sum(
+        len(spec.entries) * (spec.level + 1 + len(chain.special_moduli)) * chain.slots * 8 for spec in program.transforms
+    )
     levels = [*program.rotations.values()]
     if program.relinearization_level is not None:
         levels.append(program.relinearization_level)
@@ -48,7 +51,7 @@ def sizes(chain: Chain, compiled: Compiled) -> Sizes:
         evaluation_key_bytes=keys,
         query_bytes=len(program.inputs) * _limb_bits(chain, chain.top_level) // 8,
         answer_bytes=len(program.outputs) * 2 * _limb_bits(chain, compiled.output_level) // 8,
-        memory_bytes=unpacked + plains + ciphertexts,
+        memory_bytes=unpacked + plains + diagonals + ciphertexts,
     )
 
 
@@ -83,9 +86,16 @@ def seconds(chain: Chain, program: Program) -> float:
             case p.RotateSum(_, steps, _):
                 transforms += (mod_up + mod_down) * len(steps)
                 products += inner * len(steps)
-            case p.Relinearize():
-                transforms += mod_up + mod_down
+            case p.Relinearize(_, _, rescale):
+                transforms += mod_up + mod_down + 2 * rescale
                 products += inner
+            case p.LinearTransform(sources, index, targets, rescale):
+                spec = program.transforms[index]
+                babies = len({(d.input, d.baby) for d in spec.entries if d.baby})
+                giants = len({(d.output, d.giant) for d in spec.entries if d.giant})
+                turned = len({d.input for d in spec.entries if d.baby})
+                transforms += turned * mod_up + giants * (mod_up + mod_down / 2) + len(targets) * (mod_down + 2 * rescale)
+                products += inner * (babies + giants) + 2.0 * (limbs + k) * len(spec.entries)
             case p.Rescale():
                 transforms += 2 * limbs
             case p.DropToLevel():

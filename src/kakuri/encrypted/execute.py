@@ -102,8 +102,8 @@ def _step(  # noqa: PLR0911, PLR0912
         case p.LinearCombination(sources, weights, scale, mask, _):
             plain = None if mask is None else plains[mask]
             return on.linear_combination([r[s] for s in sources], weights, scale, plain)
-        case p.LinearTransform(sources, transform, _):
-            return on.linear_transform([r[s] for s in sources], constants.transforms[transform])
+        case p.LinearTransform(sources, transform, _, times):
+            return on.linear_transform([r[s] for s in sources], constants.transforms[transform], times)
         case p.RotateHoisted(source, steps, _):
             return on.rotate_hoisted(r[source], steps)
         case p.RotateSum(source, steps, _):
@@ -116,8 +116,8 @@ def _step(  # noqa: PLR0911, PLR0912
             return [on.square(r[source])]
         case p.Multiply(left, right, _):
             return [on.multiply(r[left], r[right])]
-        case p.Relinearize(source, _):
-            return [on.relinearize(r[source])]
+        case p.Relinearize(source, _, times):
+            return [on.relinearize(r[source], times)]
         case p.Rescale(source, _):
             return [on.rescale(r[source])]
         case p.DropToLevel(source, level, _):

@@ -103,8 +103,11 @@ class Multiply(Instruction):
 
 @dataclass(frozen=True)
 class Relinearize(Instruction):
+    """The result is rescaled ``rescale`` times in the same step."""
+
     source: int
     target: int
+    rescale: int = 0
 
 
 @dataclass(frozen=True)
@@ -164,11 +167,12 @@ class RotateSum(Instruction):
 
 @dataclass(frozen=True)
 class LinearTransform(Instruction):
-    """``transform`` indexes ``Program.transforms``. The results are not rescaled."""
+    """``transform`` indexes ``Program.transforms``. The results are rescaled ``rescale`` times in the same step."""
 
     sources: tuple[int, ...]
     transform: int
     targets: tuple[int, ...]
+    rescale: int = 0
 
 
 _READS = ("source", "left", "right")

@@ -113,9 +113,9 @@ class SimulatedBackend:
         self._count["hsquare"] += 1
         return Slots(None if a.values is None else a.values**2, a.level, a.scale**2, 3)
 
-    def relinearize(self, a: Slots) -> Slots:
+    def relinearize(self, a: Slots, rescale: int = 0) -> Slots:
         self._count["relinearize"] += 1
-        return replace(a, size=2)
+        return self._rescaled(replace(a, size=2), rescale)
 
     def rescale(self, a: Slots) -> Slots:
         self._size_two(a)
@@ -165,26 +165,31 @@ class SimulatedBackend:
     def encode_transform(self, spec: TransformSpec) -> TransformSpec:
         return spec
 
-    def linear_transform(self, items: Sequence[Slots], transform: TransformSpec) -> list[Slots]:
+    def linear_transform(self, items: Sequence[Slots], diagonals: TransformSpec, rescale: int = 0) -> list[Slots]:
         """Counts one rotation per baby step of an input and per giant step of an output."""
         for item in items:
             self._agree(items[0], item, scales=True)
             self._size_two(item)
-        if items[0].level != transform.level or len(items) != transform.inputs:
-            raise self._refuse("a transform made for other operands", items[0].level, transform.level)
-        babies = {(d.input, d.baby) for d in transform.entries}
-        giants = {(d.output, d.giant) for d in transform.entries if d.giant}
-        self._count["hmulplain"] += len(transform.entries)
+        if items[0].level != diagonals.level or len(items) != diagonals.inputs:
+            raise self._refuse("a transform made for other operands", items[0].level, diagonals.level)
+        babies = {(d.input, d.baby) for d in diagonals.entries}
+        giants = {(d.output, d.giant) for d in diagonals.entries if d.giant}
+        self._count["hmulplain"] += len(diagonals.entries)
         self._count["rotation"] += sum(1 for _, b in babies if b) + len(giants)
-        scale = items[0].scale * transform.scale
+        scale = items[0].scale * diagonals.scale
         if not self._arithmetic:
-            return [Slots(None, items[0].level, scale) for _ in range(transform.outputs)]
+            return [self._rescaled(Slots(None, items[0].level, scale), rescale) for _ in range(diagonals.outputs)]
         values = [item.values for item in items if item.values is not None]
         rotated = {(i, b): np.roll(values[i], -b) for i, b in babies}
-        total = np.zeros((transform.outputs, self._chain.slots))
-        for d in transform.entries:
+        total = np.zeros((diagonals.outputs, self._chain.slots))
+        for d in diagonals.entries:
             total[d.output] += np.roll(d.values * rotated[d.input, d.baby], -d.giant)
-        return [Slots(row, items[0].level, scale) for row in total]
+        return [self._rescaled(Slots(row, items[0].level, scale), rescale) for row in total]
+
+    def _rescaled(self, a: Slots, times: int) -> Slots:
+        for _ in range(times):
+            a = self.rescale(a)
+        return a
 
     def rotate_hoisted(self, a: Slots, steps: Sequence[int]) -> list[Slots]:
         return [self._rotate(a, step) for step in steps]

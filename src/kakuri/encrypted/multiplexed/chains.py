@@ -14,24 +14,27 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kakuri import _ckks
-from kakuri.encrypted.build import Builder, Diagonals
+from kakuri.encrypted.build import Builder
 from kakuri.encrypted.chain import Chain
-from kakuri.encrypted.multiplexed.emit import Emitter, Value
+from kakuri.encrypted.cost import seconds
+from kakuri.encrypted.fuse import fuse_rescales
+from kakuri.encrypted.multiplexed.emit import Emitter, Prepared, Value
 from kakuri.encrypted.multiplexed.scales import MAX_LIMB_BITS, MIN_LIMB_BITS, ElasticChain, Policy
 from kakuri.encrypted.multiplexed.steps import Assignment
 from kakuri.encrypted.noise import NoiseModel
 
+SEARCH_BEYOND = 1.3  # candidates dearer than the best so far by this factor are not looked at
 MARGIN_BITS = 5  # sums in slots that hold no element exceed the elements by no more
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """error: expected deviation of the answer. weight: what ranks candidates, residues touched by key switching."""
+    """error: expected deviation of the answer. seconds: estimated."""
 
     policy: Policy
     chain: Chain
     error: float
-    depth: int
+    seconds: float
 
 
 @dataclass
@@ -44,7 +47,7 @@ class ChainSearch:
     slots: int
     integer_bits: int
     largest_bits: int
-    prepared: dict[str, Diagonals] = field(default_factory=dict)
+    prepared: dict[str, Prepared] = field(default_factory=dict)
 
     def emit(self, chain: Chain | ElasticChain, policy: Policy, noise: NoiseModel) -> tuple[Builder, Value]:
         builder = Builder(chain, noise)
@@ -67,30 +70,52 @@ class ChainSearch:
         limbs = max(1, math.ceil(base / MAX_LIMB_BITS))
         return [max(MIN_LIMB_BITS, math.ceil(base / limbs))] * limbs + sizes
 
-    def candidates(self, tolerance: float) -> Iterator[Candidate]:
-        """Secure chains whose error is at most ``tolerance``, fewest limbs first."""
-        seen: dict[tuple[int, ...], list[Policy]] = {}
-        for policy in policies(self.log_n):
-            bits = self.bits(policy)
-            if sum(bits) + MIN_LIMB_BITS < _ckks.max_log_qp(self.log_n):
-                seen.setdefault(tuple(bits), []).append(policy)
-        for bits_tuple, options in sorted(seen.items(), key=lambda item: (len(item[0]), sum(item[0]))):
-            policy = max(options, key=lambda p: (p.weight_bits, p.message_bits))
-            for chain in secure_chains(list(bits_tuple), self.log_n, self.slots, policy):
-                noise = NoiseModel(1 << self.log_n, chain.digits, chain.digit_over_special)
-                builder, answer = self.emit(chain, policy, noise)
-                error = max(builder.registers[r].error for r in answer.registers)
-                if error <= tolerance:
-                    level = min(builder.level(r) for r in answer.registers)
-                    yield Candidate(policy, chain, error, chain.top_level - level)
+    def best(self, tolerance: float) -> Candidate | None:
+        """The cheapest secure chain whose error is at most ``tolerance``."""
+        limit = _ckks.max_log_qp(self.log_n)
+        options: dict[tuple[int, ...], Policy] = {}
+        for policy in policies():
+            bits = tuple(self.bits(policy))
+            if sum(bits) + MIN_LIMB_BITS < limit and (bits not in options or _finer(policy, options[bits])):
+                options[bits] = policy
+        chains = [
+            (chain, policy)
+            for bits, policy in options.items()
+            for chain in secure_chains(list(bits), self.log_n, self.slots, policy)
+        ]
+        best: Candidate | None = None
+        for chain, policy in sorted(chains, key=lambda pair: _residues(pair[0])):
+            if best is not None and _residues(chain) > SEARCH_BEYOND * _residues(best.chain):
+                break
+            found = self._evaluate(chain, policy)
+            if found.error <= tolerance and (best is None or found.seconds < best.seconds):
+                best = found
+        return best
+
+    def _evaluate(self, chain: Chain, policy: Policy) -> Candidate:
+        noise = NoiseModel(1 << self.log_n, chain.digits, chain.digit_over_special)
+        builder, answer = self.emit(chain, policy, noise)
+        error = max(builder.registers[r].error for r in answer.registers)
+        return Candidate(policy, chain, error, seconds(chain, fuse_rescales(builder.finish(answer.registers))))
 
 
-def policies(log_n: int) -> Iterator[Policy]:
-    """message scale, weight scale, mask scale, least limb; the query's scale is the message scale and a few bits."""
-    for message, weight, limb, fresh in itertools.product(
-        range(21, 33), range(13, 24), (22, 32, 40, 46), (0, 2, 4)
+def policies() -> Iterator[Policy]:
+    """message scale, weight scale, limbs; the query's scale is the message scale and a few bits."""
+    for message, finer, largest, least, fresh in itertools.product(
+        range(20, 33), range(2, 8), (38, 40, 42, 43, 44, 46, 48, 50), (24, 34), (0, 3)
     ):
-        yield Policy(message + fresh, message, weight, max(10, weight - 4), limb)
+        weight = message - finer
+        yield Policy(message + fresh, message, weight, max(10, weight - 4), (least, largest))
+
+
+def _finer(a: Policy, b: Policy) -> bool:
+    return (a.message_bits + a.weight_bits, a.fresh_bits) > (b.message_bits + b.weight_bits, b.fresh_bits)
+
+
+def _residues(chain: Chain) -> int:
+    """What key switching and diagonals touch, as a first guess of cost."""
+    limbs = len(chain.moduli) + len(chain.special_moduli)
+    return limbs * (chain.digits + 4)
 
 
 def secure_chains(bits: list[int], log_n: int, slots: int, policy: Policy) -> list[Chain]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from kakuri.encrypted.chain import Chain
 from kakuri.encrypted.compile import Compiled
-from kakuri.encrypted.multiplexed.chains import Candidate, ChainSearch
+from kakuri.encrypted.multiplexed.chains import ChainSearch
 from kakuri.encrypted.multiplexed.compile import Design, compile_multiplexed, lay_out
 from kakuri.encrypted.network import Network
 from kakuri.encrypted.noise import NoiseModel
@@ -44,14 +44,14 @@ def choose(network: Network, typical: Mapping[str, float], wanted: Wanted) -> tu
             tried.append(f"2^{log_n}: {error.problem.what}")
             continue
         search = ChainSearch(assignment, typical, log_n, slots, wanted.integer_bits, wanted.largest_bits)
-        best: Candidate | None = next(search.candidates(wanted.tolerance), None)
+        best = search.best(wanted.tolerance)
         if best is None:
             tried.append(f"2^{log_n}: no chain of 128-bit security is precise enough")
             continue
         chain = best.chain
         design = Design(assignment.choices, best.policy)
         noise = NoiseModel(1 << log_n, chain.digits, chain.digit_over_special)
-        return chain, design, compile_multiplexed(network, chain, noise, typical, design, assignment)
+        return chain, design, compile_multiplexed(network, chain, noise, typical, design, assignment, search.prepared)
     raise KakuriError(
         "KK-E20",
         f"no ring gives an error of {wanted.tolerance:.1e} at 128-bit security",

@@ -16,7 +16,8 @@ import numpy as np
 from kakuri.encrypted.build import Builder
 from kakuri.encrypted.chain import Chain
 from kakuri.encrypted.compile import Compiled
-from kakuri.encrypted.multiplexed.emit import Emitter
+from kakuri.encrypted.fuse import fuse_rescales
+from kakuri.encrypted.multiplexed.emit import Emitter, Prepared
 from kakuri.encrypted.multiplexed.prices import Prices
 from kakuri.encrypted.multiplexed.scales import Policy
 from kakuri.encrypted.multiplexed.search import search
@@ -40,17 +41,17 @@ class Design:
 
     def to_dict(self) -> dict[str, Any]:
         p = self.policy
-        bits = [p.fresh_bits, p.message_bits, p.weight_bits, p.mask_bits, p.limb_bits]
+        bits = [p.fresh_bits, p.message_bits, p.weight_bits, p.mask_bits, *p.limb_bits]
         return {"choices": self.choices, "scale_bits": bits}
 
     @classmethod
     def from_dict(cls, data: Any) -> Design:
         """Raises ValueError, TypeError or KeyError for anything else."""
-        fresh, message, weight, mask, limb = (float(x) for x in data["scale_bits"])
-        if not all(0.0 < x < 64.0 for x in (fresh, message, weight, mask, limb)):
+        fresh, message, weight, mask, least, most = (float(x) for x in data["scale_bits"])
+        if not all(0.0 < x < 64.0 for x in (fresh, message, weight, mask, least, most)):
             raise ValueError("scale_bits")
         choices = {str(k): str(v) for k, v in dict(data["choices"]).items()}
-        return cls(choices, Policy(fresh, message, weight, mask, limb))
+        return cls(choices, Policy(fresh, message, weight, mask, (int(least), int(most))))
 
 
 def lay_out(network: Network, log_n: int, slots: int, choices: Mapping[str, str] | None = None) -> Assignment:
@@ -68,17 +69,18 @@ def compile_multiplexed(
     typical: Mapping[str, float],
     design: Design,
     assignment: Assignment | None = None,
+    prepared: dict[str, Prepared] | None = None,
 ) -> Compiled:
     """The program of a design. typical: root mean square of every value, for the error estimate."""
     if assignment is None:
         assignment = lay_out(network, chain.log_n, chain.slots, design.choices)
     builder = Builder(chain, noise)
-    answer = Emitter(builder, design.policy, typical).run(assignment)
+    answer = Emitter(builder, design.policy, typical, prepared or {}).run(assignment)
     level = min(builder.level(r) for r in answer.registers)
     registers = [builder.drop_to(r, level) for r in answer.registers]
     gather = next(step for step in assignment.steps if isinstance(step, Gather))
     return Compiled(
-        program=builder.finish(registers),
+        program=fuse_rescales(builder.finish(registers)),
         input=_query(gather, network),
         output=_answer(assignment, network),
         output_level=level,

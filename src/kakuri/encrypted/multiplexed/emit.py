@@ -46,14 +46,22 @@ class Value:
     magnitude: float
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What a transform needs whatever its scale and level. bias: (ciphertexts, slots)."""
+
+    diagonals: Diagonals
+    bias: Float64
+
+
 @dataclass
 class Emitter:
-    """typical: value name -> root mean square from calibration. prepared: diagonals made by an earlier run, by value."""
+    """typical: value name -> root mean square from calibration. prepared: by value; kept between runs."""
 
     builder: Builder
     policy: Policy
     typical: Mapping[str, float]
-    prepared: dict[str, Diagonals] = field(default_factory=dict)
+    prepared: dict[str, Prepared] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
 
     def run(self, assignment: Assignment) -> Value:
@@ -93,10 +101,12 @@ class Emitter:
     def _transform(self, step: Transform) -> Value:
         source = self.values[step.source]
         if step.value not in self.prepared:
-            self.prepared[step.value] = _diagonals(step, source.gain)
+            bias = spread_channels(step.placed.layout, step.linear.bias)
+            self.prepared[step.value] = Prepared(_diagonals(step, source.gain), bias)
+        prepared = self.prepared[step.value]
         registers = self.builder.linear_transform(
             self._level_off(source.registers),
-            self.prepared[step.value],
+            prepared.diagonals,
             math.exp2(self.policy.weight_bits),
             source.magnitude,
         )
@@ -104,7 +114,7 @@ class Emitter:
         layout = step.placed.layout
         biased = [
             self.builder.add_plain(r, row) if row.any() else r
-            for r, row in zip(registers, spread_channels(layout, step.linear.bias), strict=True)
+            for r, row in zip(registers, prepared.bias, strict=True)
         ]
         return Value(tuple(biased), layout, 1.0, self._typical(step.value))
 

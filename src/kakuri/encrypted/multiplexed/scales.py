@@ -23,13 +23,13 @@ SLACK_BITS = 0.6  # real primes miss their size by a little
 @dataclass(frozen=True)
 class Policy:
     """fresh_bits: scale of the query. message_bits: least scale after a rescale. weight_bits: scale of diagonals.
-    mask_bits: scale of masks. limb_bits: least size of a limb worth dropping."""
+    mask_bits: scale of masks. limb_bits: least and largest size of a limb to drop."""
 
     fresh_bits: float
     message_bits: float
     weight_bits: float
     mask_bits: float
-    limb_bits: float
+    limb_bits: tuple[int, int]
 
 
 @dataclass
@@ -44,13 +44,13 @@ class ElasticChain:
     def modulus(self, level: int) -> float:
         return math.exp2(self.bits.get(level, MAX_LIMB_BITS))
 
-    def propose(self, level: int, spare_bits: float, least: float) -> bool:
+    def propose(self, level: int, spare_bits: float, limb_bits: tuple[int, int]) -> bool:
         """Whether to drop ``level`` when the scale exceeds the message scale by ``spare_bits``."""
         if level in self.bits:
             return spare_bits >= self.bits[level]
-        if spare_bits < least:
+        if spare_bits < limb_bits[0]:
             return False
-        self.bits[level] = math.floor(min(spare_bits, MAX_LIMB_BITS))
+        self.bits[level] = math.floor(min(spare_bits, limb_bits[1]))
         return True
 
 
@@ -61,7 +61,7 @@ def settle(builder: Builder, register: int, policy: Policy) -> int:
         spare = math.log2(state.scale) - policy.message_bits
         chain = builder.chain
         if isinstance(chain, ElasticChain):
-            wanted = chain.propose(state.level, spare, max(policy.limb_bits, MIN_LIMB_BITS))
+            wanted = chain.propose(state.level, spare, policy.limb_bits)
         else:
             wanted = state.level > 0 and spare >= math.log2(chain.modulus(state.level)) - SLACK_BITS
         if not wanted:
