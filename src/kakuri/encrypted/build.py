@@ -87,6 +87,7 @@ class Builder:
     rotations: dict[int, int] = field(default_factory=dict)
     relinearization_level: int | None = None
     transforms: list[p.TransformSpec] = field(default_factory=list)
+    constants: bool = True  # False: only levels, scales and errors are wanted, not a program
     _plain_index: dict[tuple[bytes, float, int], int] = field(default_factory=dict)
 
     # -- bookkeeping -------------------------------------------------------------------------------------------------
@@ -115,6 +116,8 @@ class Builder:
         )
 
     def _plain(self, values: Float64, scale: float, level: int) -> int:
+        if not self.constants:
+            return 0
         key = (values.tobytes(), scale, level)
         if key not in self._plain_index:
             self._plain_index[key] = len(self.plains)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kakuri import _ckks
@@ -23,7 +23,8 @@ from kakuri.encrypted.multiplexed.scales import MAX_LIMB_BITS, MIN_LIMB_BITS, El
 from kakuri.encrypted.multiplexed.steps import Assignment
 from kakuri.encrypted.noise import NoiseModel
 
-SEARCH_BEYOND = 1.3  # candidates dearer than the best so far by this factor are not looked at
+MESSAGE_BITS = (20, 36)
+MOST_TRIED = 12  # chains looked at in full once one is precise enough
 MARGIN_BITS = 5  # sums in slots that hold no element exceed the elements by no more
 
 
@@ -49,15 +50,17 @@ class ChainSearch:
     largest_bits: int
     prepared: dict[str, Prepared] = field(default_factory=dict)
 
-    def emit(self, chain: Chain | ElasticChain, policy: Policy, noise: NoiseModel) -> tuple[Builder, Value]:
-        builder = Builder(chain, noise)
+    def emit(
+        self, chain: Chain | ElasticChain, policy: Policy, noise: NoiseModel, *, constants: bool
+    ) -> tuple[Builder, Value]:
+        builder = Builder(chain, noise, constants=constants)
         emitter = Emitter(builder, policy, self.typical, self.prepared)
         return builder, emitter.run(self.assignment)
 
-    def bits(self, policy: Policy) -> list[int]:
-        """Prime sizes from level 0 upwards."""
+    def sketch(self, policy: Policy) -> tuple[list[int], float]:
+        """Prime sizes from level 0 upwards, and the error with the digits of a typical chain."""
         elastic = ElasticChain(self.slots, math.exp2(policy.fresh_bits))
-        builder, answer = self.emit(elastic, policy, NoiseModel(1 << self.log_n))
+        builder, answer = self.emit(elastic, policy, NoiseModel(1 << self.log_n), constants=False)
         level = min(builder.level(r) for r in answer.registers)
         sizes = [elastic.bits[k] for k in range(level + 1, elastic.top_level + 1)]
         final = math.log2(max(builder.registers[r].scale for r in answer.registers))
@@ -68,48 +71,66 @@ class ChainSearch:
                 room = sum(sizes[:dropped])
                 base = max(base, math.ceil(math.log2(register.scale)) + self.largest_bits + MARGIN_BITS + 1 - room)
         limbs = max(1, math.ceil(base / MAX_LIMB_BITS))
-        return [max(MIN_LIMB_BITS, math.ceil(base / limbs))] * limbs + sizes
+        bits = [max(MIN_LIMB_BITS, math.ceil(base / limbs))] * limbs + sizes
+        return bits, max(builder.registers[r].error for r in answer.registers)
 
     def best(self, tolerance: float) -> Candidate | None:
         """The cheapest secure chain whose error is at most ``tolerance``."""
-        limit = _ckks.max_log_qp(self.log_n)
-        options: dict[tuple[int, ...], Policy] = {}
-        for policy in policies():
-            bits = tuple(self.bits(policy))
-            if sum(bits) + MIN_LIMB_BITS < limit and (bits not in options or _finer(policy, options[bits])):
-                options[bits] = policy
-        chains = [
-            (chain, policy)
-            for bits, policy in options.items()
-            for chain in secure_chains(list(bits), self.log_n, self.slots, policy)
-        ]
+        chains: list[tuple[Chain, Policy]] = []
+        for family in families():
+            policy = self._coarsest(family, tolerance)
+            if policy is not None:
+                bits, _ = self.sketch(policy)
+                chains += ((chain, policy) for chain in secure_chains(bits, self.log_n, self.slots, policy))
         best: Candidate | None = None
+        tried = 0
         for chain, policy in sorted(chains, key=lambda pair: _residues(pair[0])):
-            if best is not None and _residues(chain) > SEARCH_BEYOND * _residues(best.chain):
+            if best is not None and tried >= MOST_TRIED:
                 break
+            tried += 1
             found = self._evaluate(chain, policy)
             if found.error <= tolerance and (best is None or found.seconds < best.seconds):
                 best = found
         return best
 
+    def _coarsest(self, family: Family, tolerance: float) -> Policy | None:
+        """The smallest message scale of ``family`` that is precise enough, by bisection: errors fall as scales grow."""
+        low, high = MESSAGE_BITS
+        if self.sketch(family.policy(high))[1] > tolerance:
+            return None
+        while low < high:
+            middle = (low + high) // 2
+            if self.sketch(family.policy(middle))[1] <= tolerance:
+                high = middle
+            else:
+                low = middle + 1
+        return family.policy(low)
+
     def _evaluate(self, chain: Chain, policy: Policy) -> Candidate:
         noise = NoiseModel(1 << self.log_n, chain.digits, chain.digit_over_special)
-        builder, answer = self.emit(chain, policy, noise)
+        builder, answer = self.emit(chain, policy, noise, constants=False)
         error = max(builder.registers[r].error for r in answer.registers)
         return Candidate(policy, chain, error, seconds(chain, fuse_rescales(builder.finish(answer.registers))))
 
 
-def policies() -> Iterator[Policy]:
-    """message scale, weight scale, limbs; the query's scale is the message scale and a few bits."""
-    for message, finer, largest, least, fresh in itertools.product(
-        range(20, 33), range(2, 8), (38, 40, 42, 43, 44, 46, 48, 50), (24, 34), (0, 3)
-    ):
-        weight = message - finer
-        yield Policy(message + fresh, message, weight, max(10, weight - 4), (least, largest))
+@dataclass(frozen=True)
+class Family:
+    """Policies that differ in the message scale. coarser: bits by which weights are coarser than messages."""
+
+    coarser: int
+    limb_bits: tuple[int, int]
+    fresh: int
+
+    def policy(self, message: int) -> Policy:
+        weight = message - self.coarser
+        return Policy(message + self.fresh, message, weight, max(10, weight - 4), self.limb_bits)
 
 
-def _finer(a: Policy, b: Policy) -> bool:
-    return (a.message_bits + a.weight_bits, a.fresh_bits) > (b.message_bits + b.weight_bits, b.fresh_bits)
+def families() -> list[Family]:
+    return [
+        Family(coarser, (least, largest), fresh)
+        for coarser, largest, least, fresh in itertools.product((2, 4, 6), (40, 42, 43, 44, 47, 50), (24, 34), (0, 3))
+    ]
 
 
 def _residues(chain: Chain) -> int:
@@ -126,6 +147,8 @@ def secure_chains(bits: list[int], log_n: int, slots: int, policy: Policy) -> li
         digits = math.ceil(len(bits) / alpha)
         if math.ceil(len(bits) / digits) != alpha:
             continue
+        if sum(bits) + max(bits) * alpha > limit + alpha * 30:
+            break
         widest = max(sum(bits[start : start + alpha]) for start in range(0, len(bits), alpha))
         count = math.ceil(widest / MAX_LIMB_BITS)
         special = [max(MIN_LIMB_BITS, min(MAX_LIMB_BITS, math.ceil(widest / count) + 1))] * count

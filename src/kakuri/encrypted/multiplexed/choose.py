@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from kakuri.encrypted.chain import Chain
 from kakuri.encrypted.compile import Compiled
 from kakuri.encrypted.multiplexed.chains import ChainSearch
-from kakuri.encrypted.multiplexed.compile import Design, compile_multiplexed, lay_out
+from kakuri.encrypted.multiplexed.compile import Design, compile_assignment, lay_out
 from kakuri.encrypted.network import Network
 from kakuri.encrypted.noise import NoiseModel
 from kakuri.errors import KakuriError
@@ -51,7 +51,8 @@ def choose(network: Network, typical: Mapping[str, float], wanted: Wanted) -> tu
         chain = best.chain
         design = Design(assignment.choices, best.policy)
         noise = NoiseModel(1 << log_n, chain.digits, chain.digit_over_special)
-        return chain, design, compile_multiplexed(network, chain, noise, typical, design, assignment, search.prepared)
+        compiled = compile_assignment(network, chain, noise, typical, best.policy, assignment, search.prepared)
+        return chain, design, compiled
     raise KakuriError(
         "KK-E20",
         f"no ring gives an error of {wanted.tolerance:.1e} at 128-bit security",

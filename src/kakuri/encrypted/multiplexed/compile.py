@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kakuri.encrypted.build import Builder
+from kakuri.encrypted.build import Builder, ChainLike
 from kakuri.encrypted.chain import Chain
 from kakuri.encrypted.compile import Compiled
 from kakuri.encrypted.fuse import fuse_rescales
@@ -68,14 +68,24 @@ def compile_multiplexed(
     noise: NoiseModel,
     typical: Mapping[str, float],
     design: Design,
-    assignment: Assignment | None = None,
-    prepared: dict[str, Prepared] | None = None,
 ) -> Compiled:
-    """The program of a design. typical: root mean square of every value, for the error estimate."""
-    if assignment is None:
-        assignment = lay_out(network, chain.log_n, chain.slots, design.choices)
+    """The program of a stored design. typical: root mean square of every value, for the error estimate."""
+    assignment = lay_out(network, chain.log_n, chain.slots, design.choices)
+    return compile_assignment(network, chain, noise, typical, design.policy, assignment, {})
+
+
+def compile_assignment(
+    network: Network,
+    chain: ChainLike,
+    noise: NoiseModel,
+    typical: Mapping[str, float],
+    policy: Policy,
+    assignment: Assignment,
+    prepared: dict[str, Prepared],
+) -> Compiled:
+    """The program of layouts that are known. prepared: see ``Emitter``."""
     builder = Builder(chain, noise)
-    answer = Emitter(builder, design.policy, typical, prepared or {}).run(assignment)
+    answer = Emitter(builder, policy, typical, prepared).run(assignment)
     level = min(builder.level(r) for r in answer.registers)
     registers = [builder.drop_to(r, level) for r in answer.registers]
     gather = next(step for step in assignment.steps if isinstance(step, Gather))

@@ -129,8 +129,9 @@ def _spatial_classes(linear: Linear, source: Layout, target: Layout) -> tuple[In
     return class_of, rows
 
 
-def cover(problem: Problem) -> Cover:
-    """Greedy: again and again the diagonal that does most of what is left; ties go to the shift nearest zero."""
+def cover(problem: Problem, most: int = MAX_OPTIONS) -> Cover | None:
+    """Greedy: again and again the diagonal that does most of what is left; ties go to the shift nearest zero. None when
+    more than ``most`` diagonals would be needed."""
     options, slots = problem.options, problem.target.slots
     weight = problem.class_sizes[problem.spatial_class]
     members, _ = np.nonzero(options >= 0)
@@ -145,7 +146,7 @@ def cover(problem: Problem) -> Cover:
     queue = list(zip((-gains).tolist(), distance.tolist(), range(len(keys)), strict=True))
     heapq.heapify(queue)
     chosen = np.full(len(options), -1, dtype=np.int64)
-    left = len(options)
+    left, picked = len(options), 0
     while left:
         gain, far, k = heapq.heappop(queue)
         mine = owner[starts[k] : ends[k]]
@@ -156,6 +157,9 @@ def cover(problem: Problem) -> Cover:
         if queue and -now > queue[0][0]:
             heapq.heappush(queue, (-now, far, k))
             continue
+        picked += 1
+        if picked > most:
+            return None
         chosen[mine] = keys[k]
         left -= len(np.unique(mine))
     used, diagonal = np.unique(chosen, return_inverse=True)

@@ -137,7 +137,7 @@ class Emitter:
         if step.spread:
             registers = [
                 self._folded(self._masked(r, used), step.spread)
-                for r, used in zip(registers, step.kept.used_slots(), strict=True)
+                for r, used in zip(registers, step.kept.used_slots, strict=True)
             ]
         gain = source.gain / step.divisor
         return Value(tuple(registers), step.placed.layout, gain, self._typical(step.value) / abs(gain))

@@ -79,6 +79,7 @@ class Layout:
             )
         return self
 
+    @cached_property
     def used_slots(self) -> list[IntArray]:
         """Per ciphertext the slots that hold an element."""
         ct, slot, _ = self.table()
@@ -90,10 +91,6 @@ class Layout:
         position = np.broadcast_to(self.entry_position, slot.shape)
         return replace(self, entry_slot=slot.reshape(-1), entry_position=position.reshape(-1))
 
-    def flattened(self) -> Layout:
-        """(c, h, w) read as features; the same places."""
-        return self
-
 
 def _padded(index: IntArray, values: IntArray, count: int) -> IntArray:
     order = np.argsort(index, kind="stable")
@@ -102,13 +99,3 @@ def _padded(index: IntArray, values: IntArray, count: int) -> IntArray:
     table = np.full((count, max(1, int(counts.max(initial=1)))), -1, dtype=np.int64)
     table[index[order], column] = values[order]
     return table
-
-
-def blocks(slots: int, channels: int, stride: int, per_ct: int, *, repeat: bool) -> tuple[IntArray, IntArray, IntArray]:
-    """(channel, ct, slot): channel c in block c mod per_ct of ciphertext c // per_ct; with ``repeat``, when all fit in one
-    ciphertext, further copies fill the blocks that are left, periodically."""
-    if repeat and channels <= per_ct:
-        block = np.arange(slots // stride)
-        return block % channels, np.zeros_like(block), block * stride
-    channel = np.arange(channels)
-    return channel, channel // per_ct, channel % per_ct * stride

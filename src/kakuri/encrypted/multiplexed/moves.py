@@ -43,6 +43,7 @@ from kakuri.encrypted.multiplexed.steps import (
 from kakuri.encrypted.network import Convolution, Dense, Polynomial, Pool, Sum
 
 LIMBS_PER_SQUARING = 1.6
+HOPELESS = 3  # times the diagonals of the best cover of a layer
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Moves:
     slots: int
     prices: Prices
     _only: str | None = None
+    _fewest: dict[str, int] = field(default_factory=dict)
     _covers: dict[tuple[str, bytes, bytes, tuple[int, ...]], Cover | None] = field(default_factory=dict)
 
     def limbs(self, stage: Stage) -> int:
@@ -121,13 +123,18 @@ class Moves:
         return Move(name, (step,), price)
 
     def _cover(self, name: str, linear: Linear, layout: Layout, target: Target) -> Cover | None:
+        """None when the layouts do not go together or cannot come near the best found for this layer."""
         key = (name, layout.key, target.product.key, target.homes)
         if key not in self._covers:
             special = target.pattern.name in ("phases", "taps")
             limit = 32 * (len(linear.taps) + 1) if special else MAX_OPTIONS
             cyclic = target.cyclic if len(target.homes) > MAX_HOMES else 0
             posed = pose(linear, layout, target.product, target.homes, cyclic, limit)
-            self._covers[key] = None if posed is None else cover(posed)
+            most = HOPELESS * self._fewest.get(name, MAX_OPTIONS)
+            found = None if posed is None or posed.lower_bound > most else cover(posed, most)
+            if found is not None:
+                self._fewest[name] = min(self._fewest.get(name, len(found.keys)), len(found.keys))
+            self._covers[key] = found
         return self._covers[key]
 
     def _targets(self, stage: Stage, before: Pattern | None, placed: Mapping[str, Placed]) -> Iterator[Target]:

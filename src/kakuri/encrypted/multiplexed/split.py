@@ -50,10 +50,13 @@ def _price(babies: int, giants: int, prices: tuple[float, float]) -> float:
 
 def _distinct(index: IntArray, steps: IntArray, slots: int) -> int:
     moved = steps != 0
-    return len(np.unique(index[moved] * slots + steps[moved]))
+    return len(set((index[moved] * slots + steps[moved]).tolist()))
+
+
+_TIMES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)
 
 
 def _moduli(slots: int, strides: Sequence[int]) -> list[int]:
     powers = [1 << k for k in range(slots.bit_length())]
-    multiples = [n * stride for stride in strides for n in range(1, 41) if n * stride <= slots]
+    multiples = [n * stride for stride in strides for n in _TIMES if n * stride <= slots]
     return sorted({*powers, *multiples}, reverse=True)

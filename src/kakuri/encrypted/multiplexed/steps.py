@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from kakuri.encrypted.multiplexed.cover import Cover
 from kakuri.encrypted.multiplexed.layout import Layout
@@ -27,7 +27,7 @@ class Fold:
 
     offsets: tuple[int, ...]
 
-    @property
+    @cached_property
     def chain(self) -> tuple[int, ...] | None:
         """Steps that double the sum each time, when the offsets are 0, d, 2d ... (2^k - 1)d."""
         count = len(self.offsets)
@@ -110,6 +110,3 @@ class Assignment:
     def placed(self, value: str) -> Placed:
         return next(step.placed for step in self.steps if step.value == value)
 
-
-def offsets_of(homes: Sequence[int]) -> Fold:
-    return Fold(tuple(homes))
