@@ -48,8 +48,9 @@ class ProbeChain:
 
 @dataclass(frozen=True)
 class Diagonals:
-    """A linear layer's diagonals, whatever level they are encoded at. Per output ciphertext: gains, root mean square over
-    used slots of the norm of a slot's weights; counts of diagonals; turned, the part of them that needs a rotation."""
+    """A linear layer's diagonals, whatever level they are encoded at. Per output ciphertext: gains, root mean square
+    over used slots of the norm of a slot's weights; counts of diagonals; turned, the part of them that needs a
+    rotation."""
 
     entries: tuple[p.Diagonal, ...]
     steps: frozenset[int]
@@ -251,7 +252,8 @@ class Builder:
     def linear_transform(
         self, sources: Sequence[int], diagonals: Diagonals, scale: float, magnitude: float
     ) -> list[int]:
-        """Diagonals at ``scale``; one register per output, not rescaled. Every diagonal's rounding reaches every slot."""
+        """Diagonals at ``scale``; one register per output, not rescaled. Every diagonal's rounding reaches every
+        slot."""
         old = self.registers[sources[0]]
         for step in diagonals.steps:
             self._need_rotation(step, old.level)
@@ -273,7 +275,9 @@ class Builder:
         self._emit(p.MultiplyPlain(source, self._plain(mask, factor, old.level), target))
         return target
 
-    def weighted_sum(self, sources: Sequence[int], weights: Sequence[float], factor_bits: float, magnitude: float) -> int:
+    def weighted_sum(
+        self, sources: Sequence[int], weights: Sequence[float], factor_bits: float, magnitude: float
+    ) -> int:
         """sum weights[i] * sources[i] for operands of any level and scale; not rescaled."""
         level = min(self.level(s) for s in sources)
         largest = max(self.registers[s].scale for s in sources) * math.exp2(factor_bits)
@@ -284,8 +288,8 @@ class Builder:
         return self.add_many(terms)
 
     def add_scaled(self, sources: Sequence[int], weights: Sequence[float], magnitude: float) -> int:
-        """sum weights[i] * sources[i] at the scale of the largest operand on the lowest level, where that is exact enough:
-        a smaller scale is raised by an integer factor; equal ones are added as they are."""
+        """sum weights[i] * sources[i] at the scale of the largest operand on the lowest level, where that is exact
+        enough: a smaller scale is raised by an integer factor; equal ones are added as they are."""
         level = min(self.level(s) for s in sources)
         dropped = [self.drop_to(s, level) for s in sources]
         scale = max(self.registers[s].scale for s in dropped)

@@ -37,7 +37,8 @@ class Sizes:
 def sizes(chain: Chain, compiled: Compiled) -> Sizes:
     program = compiled.program
     diagonals = sum(
-        len(spec.entries) * (spec.level + 1 + len(chain.special_moduli)) * chain.slots * 8 for spec in program.transforms
+        len(spec.entries) * (spec.level + 1 + len(chain.special_moduli)) * chain.slots * 8
+        for spec in program.transforms
     )
     levels = [*program.rotations.values()]
     if program.relinearization_level is not None:
@@ -89,12 +90,14 @@ def seconds(chain: Chain, program: Program) -> float:
             case p.Relinearize(_, _, rescale):
                 transforms += mod_up + mod_down + 2 * rescale
                 products += inner
-            case p.LinearTransform(sources, index, targets, rescale):
+            case p.LinearTransform(_, index, targets, rescale):
                 spec = program.transforms[index]
                 babies = len({(d.input, d.baby) for d in spec.entries if d.baby})
                 giants = len({(d.output, d.giant) for d in spec.entries if d.giant})
                 turned = len({d.input for d in spec.entries if d.baby})
-                transforms += turned * mod_up + giants * (mod_up + mod_down / 2) + len(targets) * (mod_down + 2 * rescale)
+                transforms += (
+                    turned * mod_up + giants * (mod_up + mod_down / 2) + len(targets) * (mod_down + 2 * rescale)
+                )
                 products += inner * (babies + giants) + 2.0 * (limbs + k) * len(spec.entries)
             case p.Rescale():
                 transforms += 2 * limbs

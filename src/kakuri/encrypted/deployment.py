@@ -12,7 +12,6 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from kakuri import _ckks
 from kakuri.encrypted.wire import WireLayout
@@ -97,4 +96,3 @@ class Deployment:
 
 def _damaged(got: str) -> KakuriError:
     return KakuriError("KK-F44", "the deployment description is damaged", got=got, hint="build the package again")
-

@@ -1,9 +1,8 @@
 """Rescales that are done in the same step as the key switch before them.
 
-Purpose: relinearisations and linear transforms end with a division by the special primes; a rescale that follows can share
-its transforms.
-Requires: a program in single-assignment form. Ensures: the same values; a rescale whose operand nobody else reads is part
-of the instruction that made the operand, at most ``MOST`` of them.
+Purpose: relinearisations and linear transforms end with a division by the special primes; a rescale that follows can
+share its transforms. Requires: a program in single-assignment form. Ensures: the same values; a rescale whose operand
+nobody else reads is part of the instruction that made the operand, at most ``MOST`` of them.
 """
 
 from __future__ import annotations

@@ -166,10 +166,11 @@ def plan(
 ) -> EncryptedPlan:
     """Plan for answering encrypted queries to ``net``.
 
-    packing: "multiplexed" (latency, "auto"), "channel" (the document's), "batch" (throughput). calibration: (b, *input_shape) real inputs
-    like those to come; without it values are assumed to stay below 8 and a warning says so. precision_bits: wanted
-    after the binary point of the answer (default: 8, in multiplexed packing what the answer's size asks for). log_n: forces a ring. labels: names of the outputs. drop_unneeded: leave out
-    values no output needs.
+    packing: "multiplexed" (latency; what "auto" takes), "channel" (the document's), "batch" (throughput). calibration:
+    (b, *input_shape) real inputs like those to come; without it values are assumed to stay below 8 and a warning says
+    so. precision_bits: wanted after the binary point of the answer (default: 8; in multiplexed packing what the
+    answer's size asks for). log_n: forces a ring. labels: names of the outputs. drop_unneeded: leave out values no
+    output needs.
 
     Raises KK-E01..E13 for a network that cannot be encrypted (all problems at once), KK-E20 when no ring fits.
     """

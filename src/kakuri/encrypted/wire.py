@@ -1,7 +1,7 @@
 """Where the elements of a query's or an answer's tensor stand in ciphertexts.
 
-Purpose: the client packs and unpacks by these tables and knows nothing else of packings. An element may stand in several
-places (copies cost the server nothing) or, in an input, in none when the network never reads it.
+Purpose: the client packs and unpacks by these tables and knows nothing else of packings. An element may stand in
+several places (copies cost the server nothing) or, in an input, in none when the network never reads it.
 Guarantees: ``from_dict`` allocates no more than ``MAX_PLACES`` asks for and refuses tables that leave their bounds.
 """
 
@@ -26,7 +26,8 @@ MAX_PLACES = 1 << 22
 @dataclass(frozen=True, eq=False)
 class WireLayout:
     """shape: of one sample. ciphertext, slot, element: (places,) int64; element is row-major in ``shape``. With
-    ``batched`` the slot is that of the first sample and sample b stands b slots further; otherwise there is one sample."""
+    ``batched`` the slot is that of the first sample and sample b stands b slots further; otherwise there is one
+    sample."""
 
     shape: tuple[int, ...]
     ciphertexts: int

@@ -32,7 +32,10 @@ def multiplexed(network: Network, slots: int) -> tuple[Compiled, ElasticChain]:
     """A program on an endless chain, and that chain with the primes it came to want."""
     chain = ElasticChain(slots, 2.0**SCALES.fresh_bits)
     assignment = lay_out(network, slots.bit_length(), slots)
-    return compile_assignment(network, chain, NoiseModel(2 * slots), {}, SCALES, assignment, {}), chain
+    program = compile_assignment(
+        network, chain, NoiseModel(2 * slots), {}, policy=SCALES, assignment=assignment, prepared={}
+    )
+    return program, chain
 
 
 def run(network: Network, name: str, x: NDArray[np.float64], slots: int = 8192) -> NDArray[np.float64]:

@@ -83,11 +83,9 @@ class ChainSearch:
                 bits, _ = self.sketch(policy)
                 chains += ((chain, policy) for chain in secure_chains(bits, self.log_n, self.slots, policy))
         best: Candidate | None = None
-        tried = 0
-        for chain, policy in sorted(chains, key=lambda pair: _residues(pair[0])):
+        for tried, (chain, policy) in enumerate(sorted(chains, key=lambda pair: _residues(pair[0]))):
             if best is not None and tried >= MOST_TRIED:
                 break
-            tried += 1
             found = self._evaluate(chain, policy)
             if found.error <= tolerance and (best is None or found.seconds < best.seconds):
                 best = found

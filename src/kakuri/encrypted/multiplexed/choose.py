@@ -22,8 +22,8 @@ from kakuri.errors import KakuriError
 
 @dataclass(frozen=True)
 class Wanted:
-    """tolerance: largest standard deviation of the answer's error. integer_bits: of the largest answer; largest_bits: of
-    the largest value anywhere."""
+    """tolerance: largest standard deviation of the answer's error. integer_bits: of the largest answer; largest_bits:
+    of the largest value anywhere."""
 
     log_ns: Sequence[int]
     tolerance: float
@@ -51,7 +51,9 @@ def choose(network: Network, typical: Mapping[str, float], wanted: Wanted) -> tu
         chain = best.chain
         design = Design(assignment.choices, best.policy)
         noise = NoiseModel(1 << log_n, chain.digits, chain.digit_over_special)
-        compiled = compile_assignment(network, chain, noise, typical, best.policy, assignment, search.prepared)
+        compiled = compile_assignment(
+            network, chain, noise, typical, policy=best.policy, assignment=assignment, prepared=search.prepared
+        )
         return chain, design, compiled
     raise KakuriError(
         "KK-E20",

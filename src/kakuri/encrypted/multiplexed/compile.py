@@ -71,7 +71,7 @@ def compile_multiplexed(
 ) -> Compiled:
     """The program of a stored design. typical: root mean square of every value, for the error estimate."""
     assignment = lay_out(network, chain.log_n, chain.slots, design.choices)
-    return compile_assignment(network, chain, noise, typical, design.policy, assignment, {})
+    return compile_assignment(network, chain, noise, typical, policy=design.policy, assignment=assignment, prepared={})
 
 
 def compile_assignment(
@@ -79,6 +79,7 @@ def compile_assignment(
     chain: ChainLike,
     noise: NoiseModel,
     typical: Mapping[str, float],
+    *,
     policy: Policy,
     assignment: Assignment,
     prepared: dict[str, Prepared],

@@ -1,12 +1,13 @@
 """Which diagonals a linear layer needs between two layouts, and which product goes to which.
 
-Purpose: every product of a layer (an output's place, an input) may be done by several diagonals when the input has copies or
-the output may be summed from several partial places (``homes``). A greedy cover picks few diagonals.
+Purpose: every product of a layer (an output's place, an input) may be done by several diagonals when the input has
+copies or the output may be summed from several partial places (``homes``). A greedy cover picks few diagonals.
 Guarantees: every product is assigned to exactly one chosen diagonal.
 Does not guarantee: the minimum (set cover is NP-hard); ``lower_bound`` says how far it can be.
 
-Products are handled in classes: an (output channel place, input channel) pair times a class of (tap, output place) that has the
-same slot differences for all copies of the input position. So a 3x3 convolution on planes has nine classes, not 2,304.
+Products are handled in classes: an (output channel place, input channel) pair times a class of (tap, output place)
+that has the same slot differences for all copies of the input position. So a 3x3 convolution on planes has nine
+classes, not 2,304.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kakuri.encrypted.multiplexed.layout import IntArray, Layout
 from kakuri.encrypted.multiplexed.linear import Linear
@@ -72,11 +74,18 @@ class Cover:
 
 
 def pose(
-    linear: Linear, source: Layout, target: Layout, homes: tuple[int, ...], cyclic: int = 0, max_classes: int = MAX_OPTIONS
+    linear: Linear,
+    source: Layout,
+    target: Layout,
+    homes: tuple[int, ...],
+    *,
+    cyclic: int = 0,
+    max_classes: int = MAX_OPTIONS,
 ) -> Problem | None:
     """The covering problem, or None when it is too large to be worth solving.
 
-    max_classes: more classes of (tap, position) than this say that the layouts do not go together. cyclic: when not 0, the homes are all multiples of it and every shift is taken modulo it: one alternative per copy.
+    max_classes: more classes of (tap, position) than this say that the layouts do not go together. cyclic: when not
+    0, the homes are all multiples of it and every shift is taken modulo it: one alternative per copy.
     """
     slots = target.slots
     class_of, shifts = _spatial_classes(linear, source, target)
@@ -86,7 +95,7 @@ def pose(
     has_tap = np.zeros((linear.weight.shape[2], len(shifts)), dtype=np.bool_)
     tap, entry = np.nonzero(class_of >= 0)
     has_tap[tap, class_of[tap, entry]] = True
-    needed = np.einsum("oct,tk->ock", nonzero, has_tap) > 0 if nonzero.size < 1 << 22 else _needed(nonzero, has_tap)
+    needed = _needed(nonzero, has_tap)
     out_channel, in_channel, spatial = np.nonzero(needed[target.channel])
     ct, slot = source.channel_places
     alternatives = (1 if cyclic else len(homes)) * ct.shape[1] * shifts.shape[1]
@@ -109,10 +118,11 @@ def pose(
     return Problem(linear, source, target, homes, out_channel, in_channel, spatial, options, home, class_of)
 
 
-def _needed(nonzero: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], has_tap: IntArray) -> IntArray:
-    """As the einsum above for many taps, by matrix product in single precision."""
+def _needed(nonzero: NDArray[np.bool_], has_tap: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(o, c, class): whether some tap with a weight is in the class."""
     flat = nonzero.reshape(-1, nonzero.shape[2]).astype(np.float32) @ has_tap.astype(np.float32)
-    return (flat > 0).reshape(*nonzero.shape[:2], -1)
+    found: NDArray[np.bool_] = (flat > 0).reshape(*nonzero.shape[:2], -1)
+    return found
 
 
 def _spatial_classes(linear: Linear, source: Layout, target: Layout) -> tuple[IntArray, IntArray]:
@@ -148,7 +158,7 @@ def cover(problem: Problem, most: int = MAX_OPTIONS) -> Cover | None:
     chosen = np.full(len(options), -1, dtype=np.int64)
     left, picked = len(options), 0
     while left:
-        gain, far, k = heapq.heappop(queue)
+        _, far, k = heapq.heappop(queue)
         mine = owner[starts[k] : ends[k]]
         mine = mine[chosen[mine] < 0]
         now = int(weight[mine].sum())
@@ -167,7 +177,7 @@ def cover(problem: Problem, most: int = MAX_OPTIONS) -> Cover | None:
     return Cover(problem, used, diagonal.reshape(-1), problem.home[np.arange(len(options)), alternative])
 
 
-def values(found: Cover) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def values(found: Cover) -> NDArray[np.float64]:
     """(diagonals, slots) float64: what multiplies the input rotated by the diagonal's whole shift."""
     problem = found.problem
     target, linear = problem.target, problem.linear
@@ -186,7 +196,9 @@ def values(found: Cover) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         t, e = tap[bounds[k] : bounds[k + 1]], entry[bounds[k] : bounds[k + 1]]
         if len(m) == 0 or len(t) == 0:
             continue
-        weights = linear.weight[target.channel[problem.out_place[m]][:, None], problem.in_channel[m][:, None], t[None, :]]
+        weights = linear.weight[
+            target.channel[problem.out_place[m]][:, None], problem.in_channel[m][:, None], t[None, :]
+        ]
         place = (start[m][:, None] + target.entry_slot[e][None, :]) % target.slots
         table[found.diagonal[m][:, None] * target.slots + place] = weights
     return table.reshape(len(found.keys), target.slots)

@@ -113,8 +113,7 @@ class Emitter:
         registers = [self._folded(settle(self.builder, r, self.policy), (step.fold,)) for r in registers]
         layout = step.placed.layout
         biased = [
-            self.builder.add_plain(r, row) if row.any() else r
-            for r, row in zip(registers, prepared.bias, strict=True)
+            self.builder.add_plain(r, row) if row.any() else r for r, row in zip(registers, prepared.bias, strict=True)
         ]
         return Value(tuple(biased), layout, 1.0, self._typical(step.value))
 

@@ -1,8 +1,9 @@
 """Where the elements of a tensor stand in the slots of a few ciphertexts.
 
 Purpose: the vocabulary of the multiplexed packing. Element (c, p), channel c at position p, stands in ciphertext
-``channel_ct[k]`` at slot ``channel_slot[k] + entry_slot[e]`` (mod slots) for every k with ``channel[k] == c`` and every e
-with ``entry_position[e] == p``: channels and positions contribute separately, and either may have several copies.
+``channel_ct[k]`` at slot ``channel_slot[k] + entry_slot[e]`` (mod slots) for every k with ``channel[k] == c`` and
+every e with ``entry_position[e] == p``: channels and positions contribute separately, and either may have several
+copies.
 Guarantees: layouts are immutable and compare by content (``key``).
 Does not guarantee: that two elements never share a slot; ``check_disjoint`` proves it.
 """

@@ -32,6 +32,7 @@ class Linear:
 def window(
     grid: tuple[int, int],
     out_grid: tuple[int, int],
+    *,
     kernel: tuple[int, int],
     strides: tuple[int, int],
     pads: tuple[int, int, int, int],
@@ -56,10 +57,10 @@ def linear_of(layer: Convolution | Dense | Pool, channels: int, grid: tuple[int,
     out_grid = (layer.shape[1], layer.shape[2])
     if isinstance(layer, Convolution):
         kernel = (layer.weight.shape[2], layer.weight.shape[3])
-        taps = window(grid, out_grid, kernel, layer.strides, layer.pads, layer.dilations)
+        taps = window(grid, out_grid, kernel=kernel, strides=layer.strides, pads=layer.pads, dilations=layer.dilations)
         weight = layer.weight.reshape(*layer.weight.shape[:2], -1)
         return Linear(weight, taps, layer.bias, out_grid, grid)
-    taps = window(grid, out_grid, layer.kernel, layer.strides, layer.pads)
+    taps = window(grid, out_grid, kernel=layer.kernel, strides=layer.strides, pads=layer.pads)
     weight = np.zeros((channels, channels, len(taps)))
     weight[np.arange(channels), np.arange(channels)] = 1.0 / layer.divisor
     return Linear(weight, taps, np.zeros(channels), out_grid, grid)
@@ -67,11 +68,15 @@ def linear_of(layer: Convolution | Dense | Pool, channels: int, grid: tuple[int,
 
 def after_pool(dense: Linear, pool: Pool, channels: int, grid: tuple[int, int]) -> Linear:
     """The dense layer ``dense`` on the pooled map, as a dense layer on the map before the pool."""
-    taps = window(grid, (pool.shape[1], pool.shape[2]), pool.kernel, pool.strides, pool.pads)
+    taps = window(grid, (pool.shape[1], pool.shape[2]), kernel=pool.kernel, strides=pool.strides, pads=pool.pads)
     positions = grid[0] * grid[1]
     weight = np.zeros((len(dense.weight), channels, positions + 1))
     for row in taps:
-        np.add.at(weight, (slice(None), slice(None), row), dense.weight / pool.divisor)
+        real, to = np.unique(row, return_inverse=True)
+        summed = np.zeros((*weight.shape[:2], len(real)))
+        for i, column in enumerate(to):
+            summed[:, :, column] += dense.weight[:, :, i] / pool.divisor
+        weight[:, :, real] += summed
     return Linear(weight[:, :, :positions], np.arange(positions)[:, None], dense.bias, (1, 1), grid)
 
 

@@ -24,8 +24,8 @@ from kakuri.encrypted.multiplexed.patterns import (
     phases,
     plain,
     power_of_two,
-    targets,
     taps,
+    targets,
 )
 from kakuri.encrypted.multiplexed.prices import Prices
 from kakuri.encrypted.multiplexed.split import split
@@ -76,7 +76,9 @@ class Moves:
     def _of(self, stage: Stage, placed: Mapping[str, Placed]) -> Iterator[Move]:
         sources = self.graph.sources[stage.name]
         if isinstance(stage, Polynomial):
-            yield Move("", (Activation(stage, sources[0], stage.output, placed[sources[0]]),), self._activation(stage, placed))
+            yield Move(
+                "", (Activation(stage, sources[0], stage.output, placed[sources[0]]),), self._activation(stage, placed)
+            )
         elif isinstance(stage, Sum):
             yield from self._sum(stage, sources, placed)
         elif sources[0] not in placed:
@@ -96,7 +98,7 @@ class Moves:
                 yield move
 
     def _transform(
-        self, stage: Stage, source: str, layout: Layout, linear: Linear, target: Target, name: str | None = None
+        self, stage: Stage, source: str, layout: Layout, linear: Linear, target: Target, *, name: str | None = None
     ) -> Move | None:
         name = target.name if name is None else name
         if self._only is not None and not self._only.endswith(name):
@@ -107,7 +109,14 @@ class Moves:
         limbs = self.limbs(stage)
         outputs, inputs, shifts = found.split_keys()
         strides = sorted({target.pattern.stride, target.pattern.row, *_distances(layout)})
-        steps = split(outputs, inputs, shifts, self.slots, strides, (self.prices.baby(limbs), self.prices.giant(limbs)))
+        steps = split(
+            outputs,
+            inputs,
+            shifts,
+            self.slots,
+            strides=strides,
+            prices=(self.prices.baby(limbs), self.prices.giant(limbs)),
+        )
         fold = Fold(target.homes)
         step = Transform(
             stage.name, source, stage.output, linear, found, steps, fold, Placed(target.layout, target.pattern)
@@ -129,7 +138,7 @@ class Moves:
             special = target.pattern.name in ("phases", "taps")
             limit = 32 * (len(linear.taps) + 1) if special else MAX_OPTIONS
             cyclic = target.cyclic if len(target.homes) > MAX_HOMES else 0
-            posed = pose(linear, layout, target.product, target.homes, cyclic, limit)
+            posed = pose(linear, layout, target.product, target.homes, cyclic=cyclic, max_classes=limit)
             most = HOPELESS * self._fewest.get(name, MAX_OPTIONS)
             found = None if posed is None or posed.lower_bound > most else cover(posed, most)
             if found is not None:
@@ -201,7 +210,7 @@ class Moves:
                 for together in _divisors(target.pattern.count):
                     layout = _taps_together(target, linear.weight.shape[1], together, self.slots)
                     name = f"{target.name}|{together}"
-                    move = self._transform(stage, source, layout, linear, target, name)
+                    move = self._transform(stage, source, layout, linear, target, name=name)
                     if move is not None:
                         gather = Gather(source, Placed(layout, None), self.graph.linears[stage.name])
                         price = move.price + layout.ciphertexts * self.prices.fresh(limbs)
@@ -234,7 +243,7 @@ class Moves:
     def _fold_pool(self, stage: Pool, source: str, placed: Placed) -> PoolFold | None:
         layout, shape = placed.layout, self.graph.shapes[stage.output]
         place = layout.position_places
-        read = window(layout.grid, shape.grid, stage.kernel, stage.strides, stage.pads)
+        read = window(layout.grid, shape.grid, kernel=stage.kernel, strides=stage.strides, pads=stage.pads)
         if place.shape[1] != 1 or (read < 0).any():
             return None
         shifts = (place[read, 0] - place[read[:1], 0]) % self.slots
@@ -246,15 +255,17 @@ class Moves:
             return None
         folds = tuple(Fold(tuple(int(x) for x in part)) for part in (rows, columns) if len(part) > 1)
         kept = replace(
-            layout, grid=shape.grid, entry_position=np.arange(read.shape[1]), entry_slot=place[read[0], 0], name=stage.name
+            layout,
+            grid=shape.grid,
+            entry_position=np.arange(read.shape[1]),
+            entry_slot=place[read[0], 0],
+            name=stage.name,
         )
         group = [int(x) for x in np.unique(offsets)]
         closed = {(a + b) % self.slots for a in group for b in group} == set(group)
         result = kept.with_shifts([0]) if not closed or len(group) == 1 else _copied(kept, group)
         pattern = _pooled_pattern(placed.pattern, stage, shape)
-        return PoolFold(
-            stage.name, source, stage.output, folds, stage.divisor, kept, (), Placed(result, pattern)
-        )
+        return PoolFold(stage.name, source, stage.output, folds, stage.divisor, kept, (), Placed(result, pattern))
 
     def _spread(self, stage: Pool, done: PoolFold, before: Placed) -> PoolFold | None:
         """A mask, and the value copied over the window it was summed from."""
@@ -287,7 +298,9 @@ class Moves:
                 names.append(other)
                 continue
             shape = self.graph.shapes[other]
-            target = Target("partner", placed[first].layout, placed[first].layout, _any_pattern(placed[first], shape, self.slots))
+            target = Target(
+                "partner", placed[first].layout, placed[first].layout, _any_pattern(placed[first], shape, self.slots)
+            )
             move = self._transform(stage, other, placed[other].layout, identity(shape.channels, shape.grid), target)
             if move is None:
                 return
@@ -320,7 +333,14 @@ def _pooled_pattern(pattern: Pattern | None, pool: Pool, shape: Shape) -> Patter
         return None
     if pattern.name == "phases":
         columns = shape.grid[1]
-        return replace(pattern, name="plain", grid=shape.grid, pitch=(columns, 1), row=columns, count=pattern.count * pool.kernel[0] * pool.kernel[1])
+        return replace(
+            pattern,
+            name="plain",
+            grid=shape.grid,
+            pitch=(columns, 1),
+            row=columns,
+            count=pattern.count * pool.kernel[0] * pool.kernel[1],
+        )
     if pattern.pitch is None:
         return None
     pitch = (pattern.pitch[0] * pool.strides[0], pattern.pitch[1] * pool.strides[1])
@@ -328,7 +348,8 @@ def _pooled_pattern(pattern: Pattern | None, pool: Pool, shape: Shape) -> Patter
 
 
 def _taps_together(target: Target, virtual: int, together: int, slots: int) -> Layout:
-    """The query's layout: ``together`` virtual channels (input channel, tap) in turn in the blocks of each ciphertext."""
+    """The query's layout: ``together`` virtual channels (input channel, tap) in turn in the blocks of each
+    ciphertext."""
     blocks = np.arange(target.pattern.count)
     ciphertexts = -(-virtual // together)
     channel = (blocks % together)[None] + together * np.arange(ciphertexts)[:, None]

@@ -1,7 +1,7 @@
 """Candidate layouts for what a layer puts out.
 
-Purpose: a small set of layouts worth pricing for every layer, from digit structures: which of row, column, phase of the next
-pool, tap of the next convolution, channel and partial sum is the slow digit and which the fast one.
+Purpose: a small set of layouts worth pricing for every layer, from digit structures: which of row, column, phase of
+the next pool, tap of the next convolution, channel and partial sum is the slow digit and which the fast one.
 Guarantees: every target's layout is disjoint, and its homes are too.
 Does not guarantee: that the best layout is among them; the search prices what is proposed, nothing more.
 
@@ -25,7 +25,8 @@ MAX_HOMES = 16
 @dataclass(frozen=True)
 class Pattern:
     """grid: (height, width). entries: position and slot of every place of one channel. pitch: (rows, columns) slots
-    between neighbouring positions, or None where neighbours are not at one distance. tile: columns and rows of a cell."""
+    between neighbouring positions, or None where neighbours are not at one distance. row: slots from one row of the
+    ungapped grid to the next."""
 
     name: str
     grid: tuple[int, int]
@@ -121,9 +122,10 @@ def targets(pattern: Pattern, channels: int, slots: int, *, copies: bool, partia
         ciphertexts = -(-channels // capacity)
         planes = -(-channels // (len(subs) * ciphertexts))
         most = pattern.count // planes
-        base = _place(pattern, channels, slots, subs, ciphertexts, planes)
+        filled = replace(pattern, subs=subs)
+        base = _place(filled, channels, slots, ciphertexts=ciphertexts, planes=planes)
         label = f"{pattern.name}{len(subs)}"
-        single = Target(label, base, base, replace(pattern, subs=subs))
+        single = Target(label, base, base, filled)
         if most == 1 or not copies:
             yield single
         if copies and most > 1 and ciphertexts == 1:
@@ -159,13 +161,11 @@ def _home_counts(most: int) -> list[int]:
     return sorted({*powers, most} if 1 < most <= MAX_HOMES else set(powers))
 
 
-def _place(
-    pattern: Pattern, channels: int, slots: int, subs: tuple[int, ...], ciphertexts: int, planes: int
-) -> Layout:
+def _place(pattern: Pattern, channels: int, slots: int, *, ciphertexts: int, planes: int) -> Layout:
     channel = np.arange(channels)
-    cell = channel % (planes * len(subs))
-    slot = cell % planes * pattern.stride + np.asarray(subs)[cell // planes]
-    ct = channel // (planes * len(subs))
+    cell = channel % (planes * len(pattern.subs))
+    slot = cell % planes * pattern.stride + np.asarray(pattern.subs)[cell // planes]
+    ct = channel // (planes * len(pattern.subs))
     return Layout(
         slots, ciphertexts, channels, pattern.grid, channel, ct, slot, pattern.position, pattern.slot, pattern.name
     )

@@ -1,7 +1,7 @@
 """Activations with few levels: squares are completed, factors move into the value's gain.
 
-Purpose: degree 2 as one square (x + c1 / 2 c2)^2, degree 4 as two (a square of a shifted square plus a linear rest); other
-degrees by a baby-step giant-step evaluation of powers with ceil(log2(degree)) squarings and one product.
+Purpose: degree 2 as one square (x + c1 / 2 c2)^2, degree 4 as two (a square of a shifted square plus a linear rest);
+other degrees by a baby-step giant-step evaluation of powers with ceil(log2(degree)) squarings and one product.
 Guarantees: exact in real arithmetic: result = gain * register.
 Source: completing the square; Paterson, Stockmeyer, SIAM J. Comput. 2 (1973).
 """

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Prices:
-    """n: ring dimension. butterfly, multiply_add, load: nanoseconds per butterfly, per residue multiplied and added, and
-    per coefficient of a query that is unpacked. special: special primes."""
+    """n: ring dimension. butterfly, multiply_add, load: nanoseconds per butterfly, per residue multiplied and added,
+    and per coefficient of a query that is unpacked. special: special primes."""
 
     n: int
     special: int = 1

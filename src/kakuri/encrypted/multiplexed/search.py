@@ -55,7 +55,10 @@ def search(
                         continue
                     placed[step.value] = step.placed
                 grown = _State(
-                    placed, (*state.steps, *move.steps), {**state.choices, stage.name: move.name}, state.price + move.price
+                    placed,
+                    (*state.steps, *move.steps),
+                    {**state.choices, stage.name: move.name},
+                    state.price + move.price,
                 )
                 key = grown.live(needed)
                 if key not in best or grown.price < best[key].price:

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from kakuri.encrypted.multiplexed.layout import IntArray
 
 
@@ -26,7 +24,13 @@ class Split:
 
 
 def split(
-    outputs: IntArray, inputs: IntArray, shifts: IntArray, slots: int, strides: Sequence[int], prices: tuple[float, float]
+    outputs: IntArray,
+    inputs: IntArray,
+    shifts: IntArray,
+    slots: int,
+    *,
+    strides: Sequence[int],
+    prices: tuple[float, float],
 ) -> Split:
     """The cheapest split found. strides: distances that mean something in the layouts (planes, rows). prices: of a
     baby and of a giant step."""

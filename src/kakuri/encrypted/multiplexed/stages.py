@@ -1,7 +1,7 @@
 """The network as stages on (channels, positions) tensors.
 
-Purpose: typed layers become stages that layouts are chosen for; flattening disappears, pools in front of a dense layer are
-merged into its weights (both are linear).
+Purpose: typed layers become stages that layouts are chosen for; flattening disappears, pools in front of a dense
+layer are merged into its weights (both are linear).
 Guarantees: the same function; stages in topological order.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 from kakuri.encrypted.multiplexed.linear import Linear, after_pool, linear_of
 from kakuri.encrypted.network import Convolution, Dense, Flatten, Layer, Network, Polynomial, Pool, Sum
@@ -40,12 +41,9 @@ class Graph:
         readers = self.readers.get(value, ())
         return readers[0] if len(readers) == 1 and value != self.output else None
 
-    def squarings_left(self, stage: Stage) -> int:
-        """Polynomials on the way from ``stage``, itself included, to the output: a guess at the levels that are left."""
-        return self.depth_below[stage.name]
-
-    @property
+    @cached_property
     def depth_below(self) -> dict[str, int]:
+        """Stage -> squarings on the way from it, itself included, to the output: a guess at the levels left."""
         depth: dict[str, int] = {}
         for stage in reversed(self.stages):
             below = max((depth[r.name] for r in self.readers.get(stage.output, ())), default=0)
@@ -74,8 +72,12 @@ def stages_of(network: Network) -> Graph:
         if isinstance(layer, Convolution | Dense | Pool):
             linear = linear_of(layer, shape.channels, shape.grid)
             if isinstance(layer, Dense):
-                linear, inputs, swallowed = _swallow_pools(linear, layer, alias, makers, uses, shapes, sources)
-                stages = [stage for stage in stages if stage.name not in swallowed]
+                above = _pools_above(layer, makers, uses)
+                for pool in above:
+                    source = shapes[sources[pool.name][0]]
+                    linear = after_pool(linear, pool, source.channels, source.grid)
+                    inputs = sources[pool.name]
+                stages = [stage for stage in stages if stage not in above]
             linears[layer.name] = linear
             shapes[layer.output] = Shape(len(linear.weight), linear.grid)
         else:
@@ -90,25 +92,15 @@ def stages_of(network: Network) -> Graph:
     return Graph(network.input_name, output, tuple(stages), sources, shapes, linears, readers)
 
 
-def _swallow_pools(
-    linear: Linear,
-    dense: Dense,
-    alias: dict[str, str],
-    makers: dict[str, Layer],
-    uses: Counter[str],
-    shapes: dict[str, Shape],
-    sources: dict[str, tuple[str, ...]],
-) -> tuple[Linear, tuple[str, ...], set[str]]:
-    """Walks up from ``dense`` through flattening and pools that nobody else reads."""
-    swallowed: set[str] = set()
+def _pools_above(dense: Dense, makers: dict[str, Layer], uses: Counter[str]) -> list[Pool]:
+    """Pools between ``dense`` and the layer before, nearest first, that nobody else reads."""
+    found: list[Pool] = []
     name = dense.inputs[0]
     while uses[name] == 1 and isinstance(maker := makers.get(name), Pool | Flatten):
         if isinstance(maker, Pool):
-            source = sources[maker.name][0]
-            linear = after_pool(linear, maker, shapes[source].channels, shapes[source].grid)
-            swallowed.add(maker.name)
+            found.append(maker)
         name = maker.inputs[0]
-    return linear, (alias.get(name, name),), swallowed
+    return found
 
 
 def _shape(shape: tuple[int, ...]) -> Shape:

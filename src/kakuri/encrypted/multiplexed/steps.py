@@ -109,4 +109,3 @@ class Assignment:
 
     def placed(self, value: str) -> Placed:
         return next(step.placed for step in self.steps if step.value == value)
-

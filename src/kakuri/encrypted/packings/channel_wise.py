@@ -194,9 +194,7 @@ class ChannelWise:
         count = len(x.registers)
         shape = (count * len(slots),) if x.flat else (count, x.height, x.width)
         ciphertext = np.repeat(np.arange(count), len(slots))
-        return WireLayout(
-            shape, count, ciphertext, np.tile(slots, count), np.arange(len(ciphertext)), batched=False
-        )
+        return WireLayout(shape, count, ciphertext, np.tile(slots, count), np.arange(len(ciphertext)), batched=False)
 
     def depth_first(self) -> bool:
         return False
