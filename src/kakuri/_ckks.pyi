@@ -22,7 +22,7 @@ def max_log_qp(log_n: int) -> float:
     """Largest log2(Q P) at 128-bit security: the stricter of the HE standard and eprint 2024/463 (Table 5.2)."""
 
 def kernel_path() -> str:
-    """'ifma', 'avx2' or 'scalar': what run-time dispatch chose."""
+    """'ifma', 'avx512', 'avx2' or 'scalar': what run-time dispatch chose."""
 
 def available_kernel_paths() -> list[str]:
     """Fastest first; the last is 'scalar'."""

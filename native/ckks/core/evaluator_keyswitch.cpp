@@ -146,7 +146,8 @@ std::vector<Ciphertext> Evaluator::rotate_hoisted(const Ciphertext& a, std::span
             continue;
         }
         if (digits == nullptr) {
-            digits = (*workspace).words(Workspace::kDigits, switcher.extended_words() * switcher.digits());
+            digits = (*workspace).words(
+                Workspace::kDigits, static_cast<std::size_t>(switcher.slots()) * switcher.slot_digits());
             switcher.mod_up(a.limb(1, 0), digits);
             count(Count::kModUp);
         }

@@ -109,6 +109,7 @@ struct Kernels {
 // Null where the path is not compiled in or the processor lacks the instructions.
 const Kernels* scalar_kernels();
 const Kernels* avx2_kernels();
+const Kernels* avx512_kernels();
 const Kernels* ifma_kernels();
 const Kernels* emulated_ifma_kernels();  // the ifma code on portable vectors: slow, for tests
 

@@ -40,7 +40,7 @@ void KeySwitcher::extend_digit(const u64* c, const u64* y, int digit, int slot, 
 void KeySwitcher::mod_up(const u64* c, u64* out) const {
     const u64* y = coefficients(c);
     pool.run(at(slots()) * digits(), [&](std::size_t i, std::size_t) {
-        extend_digit(c, y, static_cast<int>(i % digits()), static_cast<int>(i / digits()), out + i * n());
+        extend_digit(c, y, static_cast<int>(i % digits()), static_cast<int>(i / digits()), out + i * digit_row());
     });
 }
 
@@ -49,7 +49,7 @@ RotationTerms KeySwitcher::terms(const u64* digits_of_slot, const KeySwitchKey& 
     const int key_slot = slot <= level ? slot : key.level + slot - level;
     for (std::size_t d = 0; d < digits(); ++d) {
         const int digit = static_cast<int>(d);
-        storage[d] = {digits_of_slot + d * n(), key.limb(key_slot, digit, 0), key.limb(key_slot, digit, 1)};
+        storage[d] = {digits_of_slot + d * digit_row(), key.limb(key_slot, digit, 0), key.limb(key_slot, digit, 1)};
     }
     return {storage, digits(), key.permutation.empty() ? nullptr : key.permutation.data(), nullptr, nullptr, 0};
 }
@@ -63,18 +63,18 @@ void KeySwitcher::multiply_key(const u64* digits_of_slot, const KeySwitchKey& ke
 
 void KeySwitcher::inner_product(const u64* all_digits, const KeySwitchKey& key, u64* r0, u64* r1) const {
     pool.run(at(slots()), [&](std::size_t slot, std::size_t) {
-        multiply_key(all_digits + slot * digits() * n(), key, static_cast<int>(slot), r0, r1);
+        multiply_key(all_digits + slot * slot_digits(), key, static_cast<int>(slot), r0, r1);
     });
 }
 
 template <class Use>
 void KeySwitcher::for_slots_of_digits(const u64* c, Use use) const {
     const u64* y = coefficients(c);
-    u64* scratch = workspace.words(Workspace::kDigits, at(pool.threads()) * digits() * n());
+    u64* scratch = workspace.words(Workspace::kDigits, at(pool.threads()) * slot_digits());
     pool.run(at(slots()), [&](std::size_t slot, std::size_t worker) {
-        u64* of_slot = scratch + worker * digits() * n();
+        u64* of_slot = scratch + worker * slot_digits();
         for (std::size_t d = 0; d < digits(); ++d)
-            extend_digit(c, y, static_cast<int>(d), static_cast<int>(slot), of_slot + d * n());
+            extend_digit(c, y, static_cast<int>(d), static_cast<int>(slot), of_slot + d * digit_row());
         use(static_cast<int>(slot), of_slot);
     });
 }

@@ -49,9 +49,12 @@ struct KeySwitcher {
     int prime(int slot) const { return slot <= level ? slot : context.special_index(slot - level - 1); }
 
     std::size_t digits() const { return static_cast<std::size_t>(context.digits_at(level)); }
-    std::size_t extended_words() const { return static_cast<std::size_t>(slots()) * n(); }
+    std::size_t extended_words() const { return static_cast<std::size_t>(slots()) * n() + kRowPadding; }
+    // From one digit to the next, and all of one slot.
+    std::size_t digit_row() const { return n() + kRowPadding; }
+    std::size_t slot_digits() const { return digits() * digit_row(); }
 
-    // All digits of c (level + 1 limbs in NTT form) modulo every prime, in NTT form: [slot][digit][N].
+    // All digits of c (level + 1 limbs in NTT form) modulo every prime, in NTT form: [slot][digit][digit_row()].
     void mod_up(const u64* c, u64* out) const;
     // (r0, r1) = sum over digits of automorphism(digit) * key, in the extended basis. r0, r1: slots() limbs.
     void inner_product(const u64* digits, const KeySwitchKey& key, u64* r0, u64* r1) const;
@@ -62,7 +65,7 @@ struct KeySwitcher {
     // r = round(extended / (P q_level ... )), the last `rescale` limbs divided away too: level + 1 - rescale limbs. The
     // slots of the primes that are divided by are overwritten.
     void mod_down(u64* extended, int rescale, u64* r) const;
-    // The terms of `slot` in a rotation of digits [digit][N] of that slot. `storage` has room for the digits in use.
+    // The terms of `slot` in a rotation of the digits of that slot. `storage` has room for the digits in use.
     RotationTerms terms(const u64* digits, const KeySwitchKey& key, int slot, InnerTerm* storage) const;
 
 private:

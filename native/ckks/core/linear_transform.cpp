@@ -12,8 +12,9 @@ namespace kakuri::ckks {
 
 namespace {
 
-constexpr std::size_t kTileBytes = std::size_t{1} << 18;  // packed rotations of one tile: a part of the second-level cache
-constexpr std::size_t kMostTileChunks = 16;
+constexpr std::size_t kTileBytes = 1u << 18;  // packed rotations of one tile: a part of the second-level cache
+constexpr std::size_t kLeastTileChunks = 16;
+constexpr std::size_t kMostTileChunks = 512;
 constexpr std::size_t kRangesPerThread = 2;  // pieces of one limb that threads share
 
 class LinearTransform {
@@ -54,7 +55,7 @@ private:
     }
     std::size_t tile_chunks() const {
         const std::size_t fitting = kTileBytes / (rotation_keys_.size() * kPackedWords * sizeof(u64));
-        return std::clamp<std::size_t>(fitting, 2, kMostTileChunks);
+        return std::clamp(fitting, kLeastTileChunks, kMostTileChunks);
     }
 
     // One ModUp for every input that is rotated at all.
@@ -67,7 +68,7 @@ private:
                 ++lifted;
             }
         }
-        const std::size_t words = switcher_.extended_words() * switcher_.digits();
+        const std::size_t words = slots() * switcher_.slot_digits();
         u64* memory = switcher_.workspace.words(Workspace::kLifted, lifted * words);
         for (const u64*& digits : digits_) {
             if (digits == nullptr) continue;
@@ -104,7 +105,7 @@ private:
         RotationTerms rotation{nullptr, 0, nullptr, nullptr, nullptr, 0};
         const KeySwitchKey* key = rotation_keys_[r];
         if (key != nullptr) {
-            const u64* digits = digits_[input] + static_cast<std::size_t>(slot) * switcher_.digits() * n();
+            const u64* digits = digits_[input] + static_cast<std::size_t>(slot) * switcher_.slot_digits();
             rotation = switcher_.terms(digits, *key, slot, storage);
         }
         if (slot > switcher_.level) return rotation;  // P times a polynomial vanishes modulo the special primes
@@ -163,7 +164,7 @@ private:
     std::span<const Ciphertext* const> items_;
     std::vector<const KeySwitchKey*> rotation_keys_;
     std::vector<const KeySwitchKey*> group_keys_;
-    std::vector<const u64*> digits_;  // per input: [slot][digit][N]
+    std::vector<const u64*> digits_;  // per input
     std::vector<u64*> sums_;          // per group: two extended polynomials
     u64* totals_ = nullptr;
     u64* packed_ = switcher_.workspace.words(

@@ -5,6 +5,7 @@
 // Source: Longa and Naehrig, "Speeding up the number theoretic transform", 2016 (merged twists, bit-reversed roots).
 #pragma once
 
+#include <array>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -12,6 +13,8 @@
 #include "buffer.hpp"
 
 namespace kakuri::ckks {
+
+enum class TableLayout { kDoubles4, kDoubles8, kWords52, kCount };
 
 class NttTables {
 public:
@@ -31,14 +34,10 @@ public:
 
     // Tables in the layout of one vector path, built at its first use (thread-safe) and kept.
     template <class Build>
-    const Buffer& doubles(Build build) const {
-        std::call_once(doubles_once_, [&] { doubles_ = build(*this); });
-        return doubles_;
-    }
-    template <class Build>
-    const Buffer& words52(Build build) const {
-        std::call_once(words52_once_, [&] { words52_ = build(*this); });
-        return words52_;
+    const Buffer& in_layout(TableLayout layout, Build build) const {
+        Layout& slot = layouts_[static_cast<std::size_t>(layout)];
+        std::call_once(slot.once, [&] { slot.words = build(*this); });
+        return slot.words;
     }
 
 private:
@@ -48,10 +47,11 @@ private:
     Factor inverse_n_;
     std::vector<Factor> powers_;
     std::vector<Factor> inverse_powers_;
-    mutable std::once_flag doubles_once_;
-    mutable std::once_flag words52_once_;
-    mutable Buffer doubles_;
-    mutable Buffer words52_;
+    struct Layout {
+        std::once_flag once;
+        Buffer words;
+    };
+    mutable std::array<Layout, static_cast<std::size_t>(TableLayout::kCount)> layouts_;
 };
 
 inline std::size_t reverse_bits(std::size_t value, int bits) {

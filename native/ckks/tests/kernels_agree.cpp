@@ -1,6 +1,7 @@
 // Purpose: every kernel path against the scalar one, bit for bit, on random and extreme residues.
 // Usage: kernels_agree. Prints "PATH: CASES agree" per path; exit 1 and a line per disagreement otherwise. The ifma
 //   path runs here on portable vectors ("ifma-emulated") and, where the processor has the instructions, on real ones.
+#include <algorithm>
 #include <cstdio>
 #include <set>
 #include <string>
@@ -37,6 +38,7 @@ public:
         if (tables_.log_n() > 12) return cases_;
         pointwise();
         sums();
+        linear();
         return cases_;
     }
     bool failed() const { return failed_; }
@@ -147,6 +149,53 @@ private:
         }
     }
 
+    // Rotations with and without permutation and addends, packed and summed against diagonals; one group is longer than
+    // what a path adds up without reducing.
+    void linear() {
+        const auto permutation = automorphism_permutation(galois_element(5, tables_.log_n()), tables_.log_n());
+        const Buffer a0 = draw(), a1 = draw(), r = draw();
+        std::vector<Buffer> x;
+        std::vector<InnerTerm> terms;
+        for (std::size_t d = 0; d < 9; ++d) {
+            for (int i = 0; i < 3; ++i) x.push_back(draw());
+            terms.push_back({x[3 * d].data(), x[3 * d + 1].data(), x[3 * d + 2].data()});
+        }
+        const u64 weight = m().q - 2;
+        const std::vector<RotationTerms> rotations = {
+            {terms.data(), 9, permutation.data(), a0.data(), nullptr, weight},
+            {terms.data(), 3, permutation.data(), nullptr, nullptr, 0},
+            {terms.data(), 2, nullptr, a0.data(), a1.data(), 1},
+            {nullptr, 0, nullptr, a0.data(), a1.data(), weight},
+            {nullptr, 0, nullptr, nullptr, nullptr, 0},
+        };
+        for (const RotationTerms& rotation : rotations) {
+            compare("add_rotation", 2, [&](const Kernels& k, u64* out) {
+                std::memcpy(out, r.data(), n_ * sizeof(u64));
+                std::memcpy(out + n_, r.data(), n_ * sizeof(u64));
+                k.add_rotation(m(), out, out + n_, rotation, n_);
+            });
+        }
+        const std::size_t chunks = n_ / (2 * kChunkWords);
+        const std::size_t long_terms = tables_.log_n() == 4 ? 2100 : 3;
+        std::vector<std::uint32_t> chosen;
+        for (std::size_t t = 0; t < long_terms + 6; ++t) chosen.push_back(static_cast<std::uint32_t>(t * t % 5));
+        const Buffer diagonals = residues(chosen.size() * chunks * kChunkWords, m().q, fill_, random_);
+        compare("diagonal_sums", 4, [&](const Kernels& k, u64* out) {
+            const DiagonalGroup groups[] = {{out, out + n_, chosen.data(), 6},
+                                            {out + 2 * n_, out + 3 * n_, chosen.data() + 6, long_terms}};
+            const std::size_t stride = rotations.size() * kPackedWords;
+            Buffer packed(stride * chunks);
+            for (std::size_t first = 0; first < chunks; first += chunks > 3 ? 3 : chunks) {
+                const ChunkRange range{first, std::min<std::size_t>(chunks > 3 ? 3 : chunks, chunks - first), n_};
+                for (std::size_t i = 0; i < rotations.size(); ++i)
+                    k.pack_rotation(m(), packed.data() + i * kPackedWords, stride, rotations[i], range);
+                k.diagonal_sums(m(), groups, 2, packed.data(), stride,
+                                diagonals.data() + first * chosen.size() * kChunkWords, chosen.size() * kChunkWords,
+                                range);
+            }
+        });
+    }
+
     const Kernels& path_;
     const Kernels& scalar_;
     NttTables tables_;
@@ -161,7 +210,7 @@ private:
 
 int main() {
     bool failed = false;
-    for (const Kernels* path : {avx2_kernels(), ifma_kernels(), emulated_ifma_kernels()}) {
+    for (const Kernels* path : {avx2_kernels(), avx512_kernels(), ifma_kernels(), emulated_ifma_kernels()}) {
         if (path == nullptr) continue;
         long cases = 0;
         for (int log_n = 4; log_n <= 16; ++log_n) {
