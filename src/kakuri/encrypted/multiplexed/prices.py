@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Prices:
-    """n: ring dimension. butterfly, multiply_add, load: nanoseconds per butterfly, per residue multiplied and added,
-    and per coefficient of a query that is unpacked. special: special primes."""
+    """n: ring dimension. special: special primes. In nanoseconds: butterfly; multiply_add, per residue of a diagonal; key,
+    per residue of a switching key, which comes from memory; load, per coefficient of a query that is unpacked."""
 
     n: int
     special: int = 1
-    butterfly: float = 0.35
+    butterfly: float = 0.8
     multiply_add: float = 0.35
+    key: float = 0.9
     load: float = 4.0
 
     def _transforms(self, count: float) -> float:
@@ -28,7 +29,7 @@ class Prices:
         return math.ceil(limbs / self.special)
 
     def _inner(self, limbs: int) -> float:
-        return 2.0 * self._digits(limbs) * (limbs + self.special) * self.n * self.multiply_add
+        return 2.0 * self._digits(limbs) * (limbs + self.special) * self.n * self.key
 
     def mod_up(self, limbs: int) -> float:
         return self._transforms(limbs + self._digits(limbs) * (limbs + self.special) - limbs)
