@@ -1,8 +1,11 @@
 """Public side of the CKKS kernel (native/ckks). No type in this module can hold a secret key.
 
 Conventions
-- Ring Z[X]/(X^N+1), N = 2**log_n, N/2 slots of real numbers (imaginary parts zero).
-- Moduli q_0 ... q_L (primes below 2^50, 1 mod 2N), special moduli p_0 ... p_{k-1} for hybrid key switching.
+- Ring "standard": Z[X]/(X^N+1), N = 2**log_n, N/2 slots of real numbers (imaginary parts zero), primes 1 mod 2N.
+  Ring "conjugate_invariant": Z[X + 1/X] inside Z[X]/(X^2N+1), that is a_0 + sum a_i (X^i + X^-i), 0 < i < N; N real
+  slots, primes 1 mod 4N. Every operation costs nearly the same as in the standard ring of that N. Its security is
+  looked up at dimension N; see native/ckks/README.md.
+- Moduli q_0 ... q_L (primes below 2^50), special moduli p_0 ... p_{k-1} for hybrid key switching.
   A ciphertext at ``level`` l holds limbs q_0 ... q_l. ``rescale`` drops q_l.
 - ``digits``: number of key-switching digits at the top level; alpha = ceil((L+1)/digits) limbs per digit.
 - Scales are exact float64 ratios and are tracked, never rounded; adding operands whose scales differ by more than
@@ -15,8 +18,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-def ntt_primes(log_n: int, bits: Sequence[int]) -> list[int]:
-    """Distinct primes, 1 mod 2N, each the unused one nearest to 2**bits[i] and below 2^50."""
+def ntt_primes(log_n: int, bits: Sequence[int], ring: str = "standard") -> list[int]:
+    """Distinct primes, 1 mod 2N (mod 4N for "conjugate_invariant"), each the unused one nearest to 2**bits[i] and
+    below 2^50."""
 
 def max_log_qp(log_n: int) -> float:
     """Largest log2(Q P) at 128-bit security: the stricter of the HE standard and eprint 2024/463 (Table 5.2)."""
@@ -41,6 +45,7 @@ class Parameters:
         special_moduli: Sequence[int],
         digits: int,
         *,
+        ring: str = "standard",
         allow_insecure: bool = False,
     ) -> None: ...
     @property
@@ -48,7 +53,10 @@ class Parameters:
     @property
     def n(self) -> int: ...
     @property
-    def slots(self) -> int: ...
+    def ring(self) -> str: ...
+    @property
+    def slots(self) -> int:
+        """N/2, or N in the conjugate-invariant ring."""
     @property
     def moduli(self) -> list[int]: ...
     @property
@@ -81,7 +89,8 @@ class Plaintext:
     @property
     def nbytes(self) -> int: ...
     def residues(self) -> NDArray[np.uint64]:
-        """(level + 1, N) in NTT form: position j holds the value at psi^(2 br(j) + 1), psi the smallest 2N-th root."""
+        """(level + 1, N) in NTT form: position j holds the value at psi^(2 br(j) + 1), psi the smallest 2N-th root; in
+        the conjugate-invariant ring at psi^(4 br(j) + 1), psi the smallest 4N-th root."""
 
 def decode(plaintext: Plaintext) -> NDArray[np.float64]:
     """(slots,): the values that ``encode`` was given, up to its rounding."""
@@ -126,8 +135,8 @@ class Ciphertext:
 class Diagonals:
     """The plaintext side of a linear transform, encoded once; see ``Evaluator.linear_transform``.
 
-    Vectors stand modulo q_0 ... q_level and the special primes, half of their residues each (real slots give every
-    value twice): len * (level + 1 + special primes) * N / 2 * 8 bytes."""
+    Vectors stand modulo q_0 ... q_level and the special primes: len * (level + 1 + special primes) * slots * 8 bytes.
+    (In the standard ring half of the residues: real slots give every value twice.)"""
 
     @property
     def parameters(self) -> Parameters: ...

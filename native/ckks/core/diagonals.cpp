@@ -63,8 +63,8 @@ std::vector<DiagonalKey> checked_keys(const Context& context, int inputs, int ou
         const DiagonalEntry& e = entries[i];
         check_index(e.output, outputs, entry_name(i) + ".output", problems);
         check_index(e.input, inputs, entry_name(i) + ".input", problems);
-        keys.push_back({e.output, normalised_step(e.giant, context.log_n()), e.input,
-                        normalised_step(e.baby, context.log_n())});
+        keys.push_back({e.output, normalised_step(e.giant, context.ring()), e.input,
+                        normalised_step(e.baby, context.ring())});
     }
     const std::vector<std::size_t> order = sorted_places(keys);
     for (std::size_t i = 1; i < order.size(); ++i)
@@ -75,10 +75,12 @@ std::vector<DiagonalKey> checked_keys(const Context& context, int inputs, int ou
     return keys;
 }
 
-// The first half of a transformed symmetric polynomial, to the term's place in every chunk.
-void scatter(const u64* values, std::size_t chunks, std::size_t stride, u64* out) {
-    for (std::size_t c = 0; c < chunks; ++c)
-        std::memcpy(out + c * stride, values + c * kChunkWords, kChunkWords * sizeof(u64));
+// A transformed polynomial of n values to the term's place in every chunk.
+void scatter(const u64* values, std::size_t n, bool symmetric, std::size_t stride, u64* out) {
+    for (std::size_t at = 0; at < n / 2; at += kChunkWords, out += stride) {
+        std::memcpy(out, values + at, kChunkWords * sizeof(u64));
+        for (std::size_t k = 0; !symmetric && k < kChunkWords; ++k) out[kChunkWords + k] = values[n - 1 - at - k];
+    }
 }
 
 }  // namespace
@@ -122,8 +124,8 @@ Diagonals Diagonals::encode(ContextPtr context, int level, double scale, int inp
     for (std::size_t place : order) terms.push_back(keys[place]);
 
     const auto slots = static_cast<std::size_t>(level + 1 + context->special_count());
-    const std::size_t words = slots * (context->n() / 2) * terms.size();
-    Diagonals out(context, level, scale, inputs, outputs, std::move(terms), Mapping::anonymous(words * sizeof(u64)), 0);
+    const std::size_t bytes = slots * term_bytes(*context) * terms.size();
+    Diagonals out(context, level, scale, inputs, outputs, std::move(terms), Mapping::anonymous(bytes), 0);
     u64* memory = reinterpret_cast<u64*>(out.memory_.data());
     Problems problems;
     std::vector<std::uint8_t> nonzero(order.size());
@@ -131,15 +133,15 @@ Diagonals Diagonals::encode(ContextPtr context, int level, double scale, int inp
         try {
             ScaledPolynomial polynomial(*context, entries[order[t]].values, scale, context->log_modulus(level),
                                         entry_name(order[t]) + ".values");
-            polynomial.make_symmetric();
+            if (out.symmetric()) polynomial.make_symmetric();
             nonzero[t] = polynomial.is_zero() ? 0 : 1;
             Buffer values(context->n());
             for (std::size_t s = 0; s < slots; ++s) {
                 const int slot = static_cast<int>(s);
                 polynomial.residues(*context, slot <= level ? slot : context->special_index(slot - level - 1),
                                     values.data());
-                scatter(values.data(), out.chunks(), out.stride(),
-                        memory + s * out.chunks() * out.stride() + t * kChunkWords);
+                scatter(values.data(), context->n(), out.symmetric(), out.stride(),
+                        memory + s * out.chunks() * out.stride() + t * out.term_words());
             }
         } catch (const Error& error) {
             problems.add(error);

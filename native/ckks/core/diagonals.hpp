@@ -1,8 +1,8 @@
 // Purpose: the plaintext side of a linear transform: generalised diagonals, encoded once and streamed at every use.
 // Guarantees: every (output, giant, input, baby) occurs once; each output has a diagonal that is not zero; vectors are
 //   encoded modulo q_0 ... q_level and the special primes; memory is one block in the order in which the kernel reads it.
-// Layout: [slot][chunk][term][kChunkWords] with chunks as in kernels.hpp (a plaintext of real slots needs only half of
-//   its residues) and terms in ascending order of their key.
+// Layout: [slot][chunk][term][term_words()] with chunks as in kernels.hpp (in the standard ring a plaintext of real slots
+//   needs only half of its residues) and terms in ascending order of their key.
 #pragma once
 
 #include <compare>
@@ -68,8 +68,14 @@ public:
     const std::vector<Rotation>& rotations() const { return rotations_; }
     const std::vector<std::uint32_t>& rotation_of_term() const { return rotation_of_term_; }
 
+    bool symmetric() const { return !context_->ring().folded(); }
+    std::size_t term_words() const { return symmetric() ? kChunkWords : 2 * kChunkWords; }
+    // Of one term in one slot.
+    static std::size_t term_bytes(const Context& context) {
+        return (context.ring().folded() ? context.n() : context.n() / 2) * sizeof(u64);
+    }
     // Words from one chunk to the next.
-    std::size_t stride() const { return terms_.size() * kChunkWords; }
+    std::size_t stride() const { return terms_.size() * term_words(); }
     std::size_t chunks() const { return context_->n() / (2 * kChunkWords); }
     // For an extended polynomial's slot at a level up to level().
     const u64* slot(int slot, int at_level) const;

@@ -100,7 +100,7 @@ Diagonals Diagonals::parse(ContextPtr context, Mapping file) {
     if (!(scale > 0) || !(std::log2(scale) < context->log_modulus(level)))
         throw out_of_range("scale", text(scale), "2^" + text(context->log_modulus(level)));
     const auto slots = static_cast<u64>(level + 1 + context->special_count());
-    const u64 expected = slots * (context->n() / 2) * sizeof(u64) * count;
+    const u64 expected = slots * term_bytes(*context) * count;
     const std::size_t offset = header_bytes(count);
     if (count == 0 || payload != expected || file.size() != offset + expected + sizeof(Digest))
         throw Error({"KK-F41", "file has the wrong length", "payload length",

@@ -24,6 +24,25 @@ struct KernelFunctions {
         Transform<V>::inverse(tables, x, factor);
     }
 
+    static void fold(const Modulus& m, u64* x, Factor w, std::size_t n) {
+        const Field<V> f(m.q);
+        const Multiply factor = Multiply::of(w.w, m.q);
+        const auto pair = [&](std::size_t i) {
+            const u64 a = x[i];
+            const u64 b = x[n - i];
+            x[i] = m.add(a, m.multiply(b, w));
+            x[n - i] = m.add(b, m.multiply(a, w));
+        };
+        for (std::size_t i = 1; i < kLanes; ++i) pair(i);
+        for (std::size_t i = kLanes; i < n / 2; i += kLanes) {
+            u64* mirrored = x + (n - i - kLanes + 1);
+            const Doubles a = residues<V>(x + i), b = V::reversed(V::from_words(V::load_unaligned(mirrored)));
+            V::store_words(x + i, f.canonical(a + f.multiply(b, factor)));
+            V::store_unaligned(mirrored, V::reversed(f.canonical(b + f.multiply(a, factor))));
+        }
+        pair(n / 2);
+    }
+
     static void add(const Modulus& m, u64* r, const u64* a, const u64* b, std::size_t n) {
         const Words q = V::broadcast_word(m.q);
         for (std::size_t j = 0; j < n; j += kLanes)
@@ -144,6 +163,7 @@ struct KernelFunctions {
             name,
             forward,
             inverse,
+            fold,
             add,
             subtract,
             negate,

@@ -93,9 +93,11 @@ void pack_rotation(const Modulus& m, u64* packed, std::size_t stride, const Rota
 }
 
 // One vector of positions of one group: near and far, both polynomials.
-template <class V>
+template <class V, bool kSymmetric>
 class GroupSums {
 public:
+    static constexpr std::size_t kTermWords = kSymmetric ? kChunkWords : 2 * kChunkWords;
+
     GroupSums(const Modulus& m, const LazyReduction<V>& reduction) : field_(m.q), reduction_(reduction) {}
 
     void store(const DiagonalGroup& group, const u64* packed, const u64* diagonals, std::size_t j,
@@ -115,12 +117,14 @@ private:
              typename V::Doubles* total) const {
         LazySum<V> near0 = reduction_.start(count), near1 = near0, far0 = near0, far1 = near0;
         for (std::size_t t = first; t < first + count; ++t) {
-            const typename V::Doubles d = residues<V>(diagonals + t * kChunkWords);
+            const typename V::Doubles near = residues<V>(diagonals + t * kTermWords);
+            const typename V::Doubles far =
+                kSymmetric ? near : residues<V>(diagonals + t * kTermWords + kChunkWords);
             const u64* x = packed + group.rotations[t] * kPackedWords;
-            near0.add_product(V::load(x), d);
-            near1.add_product(V::load(x + kChunkWords), d);
-            far0.add_product(V::load(x + 2 * kChunkWords), d);
-            far1.add_product(V::load(x + 3 * kChunkWords), d);
+            near0.add_product(V::load(x), near);
+            near1.add_product(V::load(x + kChunkWords), near);
+            far0.add_product(V::load(x + 2 * kChunkWords), far);
+            far1.add_product(V::load(x + 3 * kChunkWords), far);
         }
         const LazySum<V>* sums[] = {&near0, &near1, &far0, &far1};
         for (std::size_t i = 0; i < 4; ++i) total[i] = field_.reduce(total[i] + reduction_.residue(*sums[i]));
@@ -129,21 +133,31 @@ private:
     const LazyReduction<V>& reduction_;
 };
 
-template <class V>
-void diagonal_sums(const Modulus& m, const DiagonalGroup* groups, std::size_t group_count, const u64* packed,
-                   std::size_t stride, const u64* diagonals, std::size_t diagonal_stride, ChunkRange range) {
+template <class V, bool kSymmetric>
+void diagonal_sums_with(const Modulus& m, const DiagonalGroup* groups, std::size_t group_count, const u64* packed,
+                        std::size_t stride, const u64* diagonals, std::size_t diagonal_stride, ChunkRange range) {
     const LazyReduction<V> reduction(m);
-    const GroupSums<V> sums(m, reduction);
+    const GroupSums<V, kSymmetric> sums(m, reduction);
     for (std::size_t c = range.first; c < range.first + range.count; ++c) {
         const u64* diagonal = diagonals;
         for (std::size_t g = 0; g < group_count; ++g) {
             for (std::size_t k = 0; k < kChunkWords; k += V::kLanes)
                 sums.store(groups[g], packed + k, diagonal + k, c * kChunkWords + k, range.n);
-            diagonal += groups[g].terms * kChunkWords;
+            diagonal += groups[g].terms * GroupSums<V, kSymmetric>::kTermWords;
         }
         packed += stride;
         diagonals += diagonal_stride;
     }
+}
+
+template <class V>
+void diagonal_sums(const Modulus& m, const DiagonalGroup* groups, std::size_t group_count, const u64* packed,
+                   std::size_t stride, const u64* diagonals, std::size_t diagonal_stride, bool symmetric,
+                   ChunkRange range) {
+    if (symmetric)
+        diagonal_sums_with<V, true>(m, groups, group_count, packed, stride, diagonals, diagonal_stride, range);
+    else
+        diagonal_sums_with<V, false>(m, groups, group_count, packed, stride, diagonals, diagonal_stride, range);
 }
 
 }  // namespace kakuri::ckks::lanes

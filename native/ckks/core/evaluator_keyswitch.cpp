@@ -108,7 +108,7 @@ void Evaluator::finish_rotation(const Ciphertext& a, const KeySwitchKey& key, co
 
 Ciphertext Evaluator::rotate(const Ciphertext& a, long long step) {
     check_size_two(a, "a", "relinearize() it first");
-    const int normal = normalised_step(step, context_->log_n());
+    const int normal = normalised_step(step, context_->ring());
     if (normal == 0) {
         count(Count::kRotationIdentity);
         return a;
@@ -129,7 +129,7 @@ std::vector<Ciphertext> Evaluator::rotate_hoisted(const Ciphertext& a, std::span
     check_size_two(a, "a", "relinearize() it first");
     std::vector<const KeySwitchKey*> keys;
     for (long long step : steps) {
-        const int normal = normalised_step(step, context_->log_n());
+        const int normal = normalised_step(step, context_->ring());
         keys.push_back(normal == 0 ? nullptr : &rotation_key(normal, a.level));
     }
     Lease workspace(*this);
@@ -160,7 +160,7 @@ std::vector<Ciphertext> Evaluator::rotate_hoisted(const Ciphertext& a, std::span
 Ciphertext Evaluator::rotate_sum(const Ciphertext& a, std::span<const long long> steps) {
     check_size_two(a, "a", "relinearize() it first");
     for (long long step : steps)
-        if (const int normal = normalised_step(step, context_->log_n()); normal != 0) rotation_key(normal, a.level);
+        if (const int normal = normalised_step(step, context_->ring()); normal != 0) rotation_key(normal, a.level);
     Ciphertext sum = a;
     for (long long step : steps) sum = add(sum, rotate(sum, step));
     return sum;

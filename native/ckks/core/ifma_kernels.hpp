@@ -57,6 +57,8 @@ struct KernelFunctions {
         T::inverse(tables, x, factor);
     }
 
+    static void scalar_fold(const Modulus& m, u64* x, Factor w, std::size_t n) { scalar_kernels()->fold(m, x, w, n); }
+
     static void add(const Modulus& m, u64* r, const u64* a, const u64* b, std::size_t n) {
         const V q = V::broadcast(m.q);
         for (std::size_t j = 0; j < n; j += kWidth) {
@@ -223,7 +225,7 @@ struct KernelFunctions {
     }
 
     static constexpr Kernels table(const char* name) {
-        return {name,     forward,         inverse,           add,    subtract, negate,  add_scalar,
+        return {name,     forward,         inverse,  scalar_fold,          add,    subtract, negate,  add_scalar,
                 multiply, multiply_scalar, subtract_multiply, tensor, permute,  convert, inner_product,
                 dot,      weighted_sum, scalar::add_rotation, scalar::pack_rotation, scalar::diagonal_sums};
     }

@@ -45,7 +45,7 @@ struct RotationTerms {
 };
 
 // Linear transforms work on chunks: chunk c stands for the kChunkWords positions from kChunkWords c on and, in reversed
-// order, for as many before N - kChunkWords c. A plaintext of real slots has the same values on both.
+// order, for as many before N - kChunkWords c. In the standard ring a plaintext of real slots has the same values on both.
 inline constexpr std::size_t kChunkWords = 8;
 // A packed rotation is four vectors per chunk: r_0 and r_1, then both at the mirrored positions. The words are in a
 // form of the path's own.
@@ -71,6 +71,9 @@ struct Kernels {
 
     void (*forward)(const NttTables&, u64* x);              // in place
     void (*inverse)(const NttTables&, u64* x, u64 factor);  // in place; result times factor
+
+    // (x_i, x_(n-i)) = (x_i + w x_(n-i), x_(n-i) + w x_i), 0 < i < n; x_0 stays. In place.
+    void (*fold)(const Modulus&, u64* x, Factor w, std::size_t n);
 
     void (*add)(const Modulus&, u64* r, const u64* a, const u64* b, std::size_t n);          // in place
     void (*subtract)(const Modulus&, u64* r, const u64* a, const u64* b, std::size_t n);     // in place
@@ -101,9 +104,11 @@ struct Kernels {
     // Chunk first + i to packed + i stride.
     void (*pack_rotation)(const Modulus&, u64* packed, std::size_t stride, const RotationTerms& rotation, ChunkRange);
     // packed as above, rotation number r at offset r kPackedWords; diagonals: for every chunk of the range and every term
-    // of every group in turn, kChunkWords residues; a chunk starts diagonal_stride words after the one before.
+    // of every group in turn, kChunkWords residues, and unless `symmetric` those at the mirrored positions too; a chunk
+    // starts diagonal_stride words after the one before.
     void (*diagonal_sums)(const Modulus&, const DiagonalGroup* groups, std::size_t group_count, const u64* packed,
-                          std::size_t stride, const u64* diagonals, std::size_t diagonal_stride, ChunkRange);
+                          std::size_t stride, const u64* diagonals, std::size_t diagonal_stride, bool symmetric,
+                          ChunkRange);
 };
 
 // Null where the path is not compiled in or the processor lacks the instructions.

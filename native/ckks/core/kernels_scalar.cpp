@@ -88,6 +88,15 @@ void inverse(const NttTables& tables, u64* x, u64 factor) {
     }
 }
 
+void fold(const Modulus& m, u64* x, Factor w, std::size_t n) {
+    for (std::size_t i = 1; i <= n / 2; ++i) {
+        const u64 a = x[i];
+        const u64 b = x[n - i];
+        x[i] = m.add(a, m.multiply(b, w));
+        x[n - i] = m.add(b, m.multiply(a, w));
+    }
+}
+
 void add(const Modulus& m, u64* r, const u64* a, const u64* b, std::size_t n) {
     for (std::size_t j = 0; j < n; ++j) r[j] = m.add(a[j], b[j]);
 }
@@ -205,6 +214,7 @@ const Kernels* scalar_kernels() {
         "scalar",
         forward,
         inverse,
+        fold,
         add,
         subtract,
         negate,

@@ -17,8 +17,7 @@ const u64* KeySwitcher::coefficients(const u64* c) const {
         const int digit = limb / context.alpha();
         const BaseConversion& conversion = context.digit_conversion(digit, level);
         std::memcpy(y + i * n(), c + i * n(), n() * sizeof(u64));
-        context.kernels().inverse(context.ntt(limb), y + i * n(),
-                                  conversion.inverse_cofactor(at(limb - context.digit_begin(digit))));
+        context.from_ntt(limb, y + i * n(), conversion.inverse_cofactor(at(limb - context.digit_begin(digit))));
     });
     return y;
 }
@@ -34,7 +33,7 @@ void KeySwitcher::extend_digit(const u64* c, const u64* y, int digit, int slot, 
     for (int i = 0; i < size; ++i) sources[i] = y + at(begin + i) * n();
     const int p = prime(slot);
     context.digit_conversion(digit, level).convert(context.kernels(), context.modulus(p), p, sources, out, n());
-    context.kernels().forward(context.ntt(p), out);
+    context.to_ntt(p, out);
 }
 
 void KeySwitcher::mod_up(const u64* c, u64* out) const {
@@ -102,15 +101,15 @@ void KeySwitcher::mod_down(u64* extended, int rescale, u64* r) const {
     const std::size_t divided = at(slots() - kept);
     for (std::size_t i = 0; i < divided; ++i) sources[i] = extended + (at(kept) + i) * n();
     pool.run(divided, [&](std::size_t i, std::size_t) {
-        context.kernels().inverse(context.ntt(prime(kept + static_cast<int>(i))), extended + (at(kept) + i) * n(),
-                                  conversion.inverse_cofactor(i));
+        context.from_ntt(prime(kept + static_cast<int>(i)), extended + (at(kept) + i) * n(),
+                         conversion.inverse_cofactor(i));
     });
     u64* scratch = workspace.words(Workspace::kTemporary, at(pool.threads()) * n());
     pool.run(at(kept), [&](std::size_t i, std::size_t worker) {
         const int limb = static_cast<int>(i);
         u64* carried = scratch + worker * n();
         conversion.convert(context.kernels(), context.modulus(limb), limb, sources, carried, n());
-        context.kernels().forward(context.ntt(limb), carried);
+        context.to_ntt(limb, carried);
         context.kernels().subtract_multiply(context.modulus(limb), r + i * n(), extended + i * n(), carried,
                                             conversion.inverse_product(limb), n());
     });
@@ -120,12 +119,12 @@ void divide_by_top_prime(const Context& context, int level, const u64* c, u64* r
     const std::size_t n = context.n();
     const BaseConversion& conversion = context.rescale_conversion(level);
     std::memcpy(top, c + at(level) * n, n * sizeof(u64));
-    context.kernels().inverse(context.ntt(level), top, 1);
+    context.from_ntt(level, top, 1);
     const u64* sources[] = {top};
     for (int i = 0; i < level; ++i) {
         u64* out = r + at(i) * n;
         conversion.convert(context.kernels(), context.modulus(i), i, sources, out, n);
-        context.kernels().forward(context.ntt(i), out);
+        context.to_ntt(i, out);
         context.kernels().subtract_multiply(context.modulus(i), out, c + at(i) * n, out, conversion.inverse_product(i),
                                             n);
     }

@@ -48,16 +48,19 @@ void pack_rotation(const Modulus& m, u64* packed, std::size_t stride, const Rota
 }
 
 void diagonal_sums(const Modulus& m, const DiagonalGroup* groups, std::size_t group_count, const u64* packed,
-                   std::size_t stride, const u64* diagonals, std::size_t diagonal_stride, ChunkRange range) {
+                   std::size_t stride, const u64* diagonals, std::size_t diagonal_stride, bool symmetric,
+                   ChunkRange range) {
+    const std::size_t words = symmetric ? kChunkWords : 2 * kChunkWords;  // per term
     for (std::size_t c = 0; c < range.count; ++c, packed += stride, diagonals += diagonal_stride) {
         const u64* diagonal = diagonals;
         for (std::size_t g = 0; g < group_count; ++g) {
             const DiagonalGroup& group = groups[g];
             u128 sums[kPackedWords] = {};  // of at most 2^26 products (diagonals.cpp)
-            for (std::size_t t = 0; t < group.terms; ++t, diagonal += kChunkWords) {
+            for (std::size_t t = 0; t < group.terms; ++t, diagonal += words) {
                 const u64* x = packed + group.rotations[t] * kPackedWords;
+                const u64* far = diagonal + words - kChunkWords;
                 for (std::size_t i = 0; i < kPackedWords; ++i)
-                    sums[i] += static_cast<u128>(x[i]) * diagonal[i % kChunkWords];
+                    sums[i] += static_cast<u128>(x[i]) * (i < kPackedWords / 2 ? diagonal : far)[i % kChunkWords];
             }
             for (std::size_t k = 0; k < kChunkWords; ++k) {
                 const std::size_t j = (range.first + c) * kChunkWords + k;

@@ -139,7 +139,8 @@ private:
             for (std::size_t r = 0; r < rotations; ++r)
                 context_.kernels().pack_rotation(m, packed + r * kPackedWords, stride, sources[r], tile);
             context_.kernels().diagonal_sums(m, groups.data(), groups.size(), packed, stride,
-                                             words + at * diagonals_.stride(), diagonals_.stride(), tile);
+                                             words + at * diagonals_.stride(), diagonals_.stride(),
+                                             diagonals_.symmetric(), tile);
         }
     }
 

@@ -21,6 +21,7 @@ struct ParameterLiteral {
     std::vector<u64> moduli;
     std::vector<u64> special_moduli;
     int digits = 1;
+    RingKind ring = RingKind::kStandard;
 };
 
 class Context {
@@ -31,7 +32,8 @@ public:
     const ParameterLiteral& literal() const { return literal_; }
     int log_n() const { return literal_.log_n; }
     std::size_t n() const { return std::size_t{1} << literal_.log_n; }
-    std::size_t slots() const { return n() / 2; }
+    Ring ring() const { return {literal_.log_n, literal_.ring}; }
+    std::size_t slots() const { return ring().slots(); }
     int max_level() const { return static_cast<int>(literal_.moduli.size()) - 1; }
     int special_count() const { return static_cast<int>(literal_.special_moduli.size()); }
     double log_qp() const { return log_qp_; }
@@ -43,6 +45,9 @@ public:
     // Prime number i: q_0 ... q_L, then the special primes.
     const Modulus& modulus(int i) const { return moduli_[static_cast<std::size_t>(i)]; }
     const NttTables& ntt(int i) const { return *tables_[static_cast<std::size_t>(i)]; }
+    // Coefficients to NTT form modulo prime number i, and back with a factor. In place.
+    void to_ntt(int i, u64* x) const;
+    void from_ntt(int i, u64* x, u64 factor) const;
     int special_index(int i) const { return max_level() + 1 + i; }
     // log2(q_0 ... q_level)
     double log_modulus(int level) const { return log_modulus_[static_cast<std::size_t>(level)]; }

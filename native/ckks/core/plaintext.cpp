@@ -139,7 +139,7 @@ std::vector<long double> centred_coefficients(const Context& context, const u64*
 std::vector<double> decode(const Plaintext& plaintext) {
     const Context& context = *plaintext.context;
     Plaintext copy = plaintext;
-    for (int i = 0; i <= copy.level; ++i) context.kernels().inverse(context.ntt(i), copy.limb(i), 1);
+    for (int i = 0; i <= copy.level; ++i) context.from_ntt(i, copy.limb(i), 1);
     const std::vector<long double> integers = centred_coefficients(context, copy.words.data(), copy.level);
     std::vector<double> coefficients(context.n());
     for (std::size_t i = 0; i < coefficients.size(); ++i)

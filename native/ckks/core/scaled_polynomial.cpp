@@ -56,7 +56,7 @@ void ScaledPolynomial::residues(const Context& context, int prime, u64* out) con
         if (coefficients_[i].exponent != 0)
             out[i] = m.multiply(out[i], m.power(2, static_cast<u64>(coefficients_[i].exponent)));
     }
-    context.kernels().forward(context.ntt(prime), out);
+    context.to_ntt(prime, out);
 }
 
 }  // namespace kakuri::ckks

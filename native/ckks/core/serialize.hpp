@@ -3,7 +3,8 @@
 //   allocates; every residue is below its prime; what it accepts, the writer gives back byte for byte.
 // Does not guarantee: authenticity, which is the transport's job.
 // Format, all little-endian: magic (4 bytes), version u16 = 1, flags u16, then
-//   KKPR parameters:  log_n u32, digits u32, moduli u32, special moduli u32, the primes as u64
+//   KKPR parameters:  log_n u32, digits u32, moduli u32, special moduli u32, the primes as u64; flag 1:
+//                     the conjugate-invariant ring
 //   others:           parameter digest (32 bytes), then
 //   KKCT ciphertext:  level u32, size u32, scale f64, payload length u64, polynomials; flag 1: seed in place of the second
 //   KKPK public key:  payload length u64, seed, polynomial b

@@ -24,6 +24,8 @@ struct Simd256 {
     static void store(u64* p, Doubles x) { _mm256_store_pd(reinterpret_cast<double*>(p), x); }
     static Words load_words(const u64* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
     static void store_words(u64* p, Words x) { _mm256_store_si256(reinterpret_cast<__m256i*>(p), x); }
+    static Words load_unaligned(const u64* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+    static void store_unaligned(u64* p, Words x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
     static Words bits(Doubles x) { return _mm256_castpd_si256(x); }
 
     // a b + c, a b - c and c - a b, each rounded once

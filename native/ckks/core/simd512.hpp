@@ -24,6 +24,8 @@ struct Simd512 {
     static void store(u64* p, Doubles x) { _mm512_store_pd(p, x); }
     static Words load_words(const u64* p) { return _mm512_load_si512(p); }
     static void store_words(u64* p, Words x) { _mm512_store_si512(p, x); }
+    static Words load_unaligned(const u64* p) { return _mm512_loadu_si512(p); }
+    static void store_unaligned(u64* p, Words x) { _mm512_storeu_si512(p, x); }
     static Words bits(Doubles x) { return _mm512_castpd_si512(x); }
 
     static Doubles multiply_add(Doubles a, Doubles b, Doubles c) { return _mm512_fmadd_pd(a, b, c); }

@@ -30,8 +30,8 @@ Buffer residues(std::size_t n, u64 q, Fill fill, test::Random& random) {
 
 class Comparison {
 public:
-    Comparison(const Kernels& path, int log_n, u64 prime, Fill fill, u64 seed)
-        : path_(path), scalar_(*scalar_kernels()), tables_(log_n, prime), n_(tables_.n()), fill_(fill), random_(seed) {}
+    Comparison(const Kernels& path, Ring ring, u64 prime, Fill fill, u64 seed)
+        : path_(path), scalar_(*scalar_kernels()), tables_(ring, prime), n_(tables_.n()), fill_(fill), random_(seed) {}
 
     long run() {
         transforms();
@@ -80,6 +80,10 @@ private:
         const Factor w(random_.below(m().q), m().q);
         compare("add", 1, [&](const Kernels& k, u64* r) { k.add(m(), r, a.data(), b.data(), n_); });
         compare("subtract", 1, [&](const Kernels& k, u64* r) { k.subtract(m(), r, a.data(), b.data(), n_); });
+        compare("fold", 1, [&](const Kernels& k, u64* r) {
+            std::memcpy(r, a.data(), n_ * sizeof(u64));
+            k.fold(m(), r, w, n_);
+        });
         compare("negate", 1, [&](const Kernels& k, u64* r) { k.negate(m(), r, a.data(), n_); });
         compare("add_scalar", 1, [&](const Kernels& k, u64* r) { k.add_scalar(m(), r, a.data(), s, n_); });
         compare("multiply", 1, [&](const Kernels& k, u64* r) { k.multiply(m(), r, a.data(), b.data(), n_); });
@@ -90,13 +94,13 @@ private:
             k.tensor(m(), r, r + n_, r + 2 * n_, a.data(), b.data(), c.data(), d.data(), n_);
         });
         for (int step : {1, 3}) {
-            const auto permutation = automorphism_permutation(galois_element(step, tables_.log_n()), tables_.log_n());
+            const auto permutation = automorphism_permutation(galois_element(step, tables_.ring()), tables_.ring());
             compare("permute", 1, [&](const Kernels& k, u64* r) { k.permute(r, a.data(), permutation.data(), n_); });
         }
     }
 
     void sums() {
-        const auto permutation = automorphism_permutation(galois_element(5, tables_.log_n()), tables_.log_n());
+        const auto permutation = automorphism_permutation(galois_element(5, tables_.ring()), tables_.ring());
         for (std::size_t count : {1u, 2u, 3u, 9u, 40u}) {
             if (count > 3 && tables_.log_n() > 8) continue;
             std::vector<Buffer> x, y, z;
@@ -152,7 +156,7 @@ private:
     // Rotations with and without permutation and addends, packed and summed against diagonals; one group is longer than
     // what a path adds up without reducing.
     void linear() {
-        const auto permutation = automorphism_permutation(galois_element(5, tables_.log_n()), tables_.log_n());
+        const auto permutation = automorphism_permutation(galois_element(5, tables_.ring()), tables_.ring());
         const Buffer a0 = draw(), a1 = draw(), r = draw();
         std::vector<Buffer> x;
         std::vector<InnerTerm> terms;
@@ -179,8 +183,9 @@ private:
         const std::size_t long_terms = tables_.log_n() == 4 ? 2100 : 3;
         std::vector<std::uint32_t> chosen;
         for (std::size_t t = 0; t < long_terms + 6; ++t) chosen.push_back(static_cast<std::uint32_t>(t * t % 5));
-        const Buffer diagonals = residues(chosen.size() * chunks * kChunkWords, m().q, fill_, random_);
-        compare("diagonal_sums", 4, [&](const Kernels& k, u64* out) {
+        const Buffer diagonals = residues(2 * chosen.size() * chunks * kChunkWords, m().q, fill_, random_);
+        for (const bool symmetric : {true, false}) compare("diagonal_sums", 4, [&](const Kernels& k, u64* out) {
+            const std::size_t diagonal_stride = chosen.size() * kChunkWords * (symmetric ? 1 : 2);
             const DiagonalGroup groups[] = {{out, out + n_, chosen.data(), 6},
                                             {out + 2 * n_, out + 3 * n_, chosen.data() + 6, long_terms}};
             const std::size_t stride = rotations.size() * kPackedWords;
@@ -190,8 +195,7 @@ private:
                 for (std::size_t i = 0; i < rotations.size(); ++i)
                     k.pack_rotation(m(), packed.data() + i * kPackedWords, stride, rotations[i], range);
                 k.diagonal_sums(m(), groups, 2, packed.data(), stride,
-                                diagonals.data() + first * chosen.size() * kChunkWords, chosen.size() * kChunkWords,
-                                range);
+                                diagonals.data() + first * diagonal_stride, diagonal_stride, symmetric, range);
             }
         });
     }
@@ -214,13 +218,14 @@ int main() {
         if (path == nullptr) continue;
         long cases = 0;
         for (int log_n = 4; log_n <= 16; ++log_n) {
-            for (int bits : {20, 30, 45, 49, 50}) {
-                if (bits <= log_n + 2) continue;
-                const u64 prime = ntt_primes(log_n, std::vector<int>{bits})[0];
+            for (int bits : {20, 25, 30, 45, 49, 50}) {
+                if (bits <= log_n + 3) continue;
+                const RingKind kind = bits % 2 != 0 ? RingKind::kStandard : RingKind::kConjugateInvariant;
+                const u64 prime = ntt_primes({log_n, kind}, std::vector<int>{bits})[0];
                 for (Fill fill : {Fill::kRandom, Fill::kZero, Fill::kLargest, Fill::kMixed}) {
                     if (log_n > 10 && (fill == Fill::kZero || fill == Fill::kLargest || bits < 49))
                         continue;  // the hard cases only
-                    Comparison comparison(*path, log_n, prime, fill, static_cast<u64>(100 * log_n + bits));
+                    Comparison comparison(*path, {log_n, kind}, prime, fill, static_cast<u64>(100 * log_n + bits));
                     cases += comparison.run();
                     failed = failed || comparison.failed();
                 }
