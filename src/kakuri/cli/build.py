@@ -41,7 +41,7 @@ def command(
     keys: Annotated[Path, typer.Option("--keys", help="The client's secret key file to write (.kkey, mode 0600).")],
     given: CalibrationOption = None,
     packing: PackingOption = "auto",
-    precision_bits: PrecisionOption = 8,
+    precision_bits: PrecisionOption = None,
     labels: Annotated[str, typer.Option("--labels", help="Names of the outputs, separated by commas.")] = "",
     passphrase: Annotated[bool, typer.Option("--passphrase", help="Protect the key file by a passphrase.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files; the old key is lost.")] = False,

@@ -25,7 +25,7 @@ def command(
     *,
     given: CalibrationOption = None,
     packing: PackingOption = "auto",
-    precision_bits: PrecisionOption = 8,
+    precision_bits: PrecisionOption = None,
     json: JsonOption = False,
 ) -> None:
     """Say what a deployment will cost and who will see what; touches no key."""
