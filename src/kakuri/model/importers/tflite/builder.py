@@ -74,7 +74,7 @@ class Builder:
         self._budget_bytes -= array.nbytes
         if self._budget_bytes < 0:
             raise KakuriError("KK-M03", "the model's constants overlap in the file", where=shown(name))
-        return self.edit.constant(name, np.ascontiguousarray(array))
+        return self.edit.constant(name, np.asarray(array, order="C"))
 
     def nodes(
         self,
@@ -115,7 +115,9 @@ class Builder:
         """``value`` with its axes in the order ``axes``; a Reshape when only axes of size 1 move."""
         shape = static_shape(value)
         if sorted(axes) != list(range(len(shape))):
-            raise KakuriError("KK-M02", "the axes do not fit the tensor", where=name, got=f"{list(axes)[:8]} of {shape}")
+            raise KakuriError(
+                "KK-M02", "the axes do not fit the tensor", where=name, got=f"{list(axes)[:8]} of {shape}"
+            )
         if moves_nothing(shape, axes):
             return self.reshape(value, [shape[axis] for axis in axes], name)
         return self.node("Transpose", [value], {"perm": list(axes)}, name=name)
@@ -190,7 +192,6 @@ class Builder:
             value.name = self._output_names[index]
             describe(value, tensor.source)
             self.net.graph.outputs.append(value)
-
 
     def finish(self) -> None:
         """Raise every problem noted, or drop what folding left without use."""
