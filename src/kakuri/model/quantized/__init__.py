@@ -1,6 +1,7 @@
 """Quantised graphs: what their regions mean in integers. The contract is in docs/models.md.
 
-Purpose: ``regions`` reads a graph, ``fixed_point`` has the arithmetic, ``integer_values`` runs a graph as the source's reference kernels do.
+Purpose: ``regions`` reads a graph, ``fixed_point`` has the arithmetic, ``integer_values`` runs a graph as the
+    source's reference kernels do.
 Guarantees: importing this module imports nothing heavy.
 Does not guarantee: speed; generated code is measured against it, not made from it.
 """

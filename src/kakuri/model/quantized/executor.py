@@ -1,7 +1,8 @@
 """A quantised graph in integers, as the source's reference kernels compute it.
 
 Purpose: the oracle for generated code; slow, plain numpy.
-Guarantees: every marked region is computed by the integer kernel of its operator; everything else by ONNX Runtime, node by node.
+Guarantees: every marked region is computed by the integer kernel of its operator; everything else by ONNX Runtime,
+    node by node.
 Does not guarantee: an answer for operators without a kernel (KK-M21), or the answers of a runtime's optimised kernels.
 Source: LiteRT's reference kernels.
 """
@@ -25,8 +26,8 @@ from kakuri.model.quantized.reading import Region, region_of, source_of
 def integer_values(net: ir.Model, inputs: Sequence[Array], names: Iterable[str]) -> dict[str, Array]:
     """Named values of ``net`` for one call, each as the graph declares it.
 
-    inputs: one array per input of the graph, in order, of its shape and type. Raises KK-M14 (name), KK-M15 (inputs), KK-M17 (ONNX
-    Runtime refuses a node), KK-M21 (a region without a kernel; all of them together).
+    inputs: one array per input of the graph, in order, of its shape and type. Raises KK-M14 (name), KK-M15 (inputs),
+    KK-M17 (ONNX Runtime refuses a node), KK-M21 (a region without a kernel; all of them together).
     """
     known = _check_inputs(net, inputs)
     values = {value.name: value for node in net.graph for value in node.outputs}
@@ -98,8 +99,8 @@ def _dtype(value: ir.Value) -> np.dtype[np.generic]:
 
 def _quantize(node: ir.Node, known: dict[str, Array]) -> Array:
     """Float to integers at a border: halves away from zero."""
-    data, scale, point = (_array(value, known) for value in node.inputs if value is not None)
-    limits = np.iinfo(_dtype(node.outputs[0]))
+    data, scale, point = (_array(value, known).astype(np.float32) for value in node.inputs if value is not None)
+    limits = np.iinfo(np.int8 if node.outputs[0].dtype == ir.DataType.INT8 else np.uint8)
     levels = round_away(data / scale) + point.astype(np.float64)
     return np.clip(levels, limits.min, limits.max).astype(limits.dtype)
 
@@ -110,7 +111,7 @@ def _run(node: ir.Node, known: dict[str, Array]) -> dict[str, Array]:
     graph = onnx.helper.make_graph(
         [ir.to_proto(node)],
         "node",
-        [onnx.helper.make_tensor_value_info(n, onnx.helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in feeds.items()],
+        [_info(name, array) for name, array in feeds.items()],
         [onnx.helper.make_empty_tensor_value_info(value.name or "") for value in node.outputs],
     )
     proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
@@ -124,3 +125,7 @@ def _run(node: ir.Node, known: dict[str, Array]) -> dict[str, Array]:
             "KK-M17", "ONNX Runtime cannot run this node", where=node.name, got=ascii(str(error).splitlines()[0][:200])
         ) from None
     return {value.name or "": np.asarray(array) for value, array in zip(node.outputs, results, strict=True)}
+
+
+def _info(name: str, array: Array) -> onnx.ValueInfoProto:
+    return onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)

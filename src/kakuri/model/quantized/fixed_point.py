@@ -1,7 +1,7 @@
 """The 32-bit fixed-point arithmetic of TFLite's kernels, on numpy arrays.
 
-Guarantees: bit-equal to gemmlowp's primitives and to TFLite's double-rounding multiplication, which the runtime's wheels are built
-    with; arrays hold int32 values in int64, so that nothing overflows on the way.
+Guarantees: bit-equal to gemmlowp's primitives and to TFLite's double-rounding multiplication, which the runtime's
+    wheels are built with; arrays hold int32 values in int64, so that nothing overflows on the way.
 Does not guarantee: the single-rounding variant of TFLite.
 Source: gemmlowp's fixed-point documentation; LiteRT's quantisation utilities.
 """
@@ -38,8 +38,8 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
 
 def quantize_multipliers(reals: NDArray[np.float64]) -> tuple[Int64, Int64]:
     """As ``quantize_multiplier`` for each of ``reals``."""
-    pairs = [quantize_multiplier(float(real)) for real in reals]
-    return np.array([pair[0] for pair in pairs], np.int64), np.array([pair[1] for pair in pairs], np.int64)
+    pairs = np.array([quantize_multiplier(float(real)) for real in reals], np.int64)
+    return pairs[:, 0], pairs[:, 1]
 
 
 def wrap(x: Int64) -> Int64:
@@ -48,7 +48,7 @@ def wrap(x: Int64) -> Int64:
 
 
 def high_multiply(a: Int64, b: Int64 | int) -> Int64:
-    """Half the product's upper 32 bits, doubled and rounded to nearest, halves towards positive infinity in magnitude."""
+    """a b / 2^31 to nearest, halves up, saturated."""
     product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
     nudged = product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))
     quotient = np.where(nudged >= 0, nudged >> 31, -(-nudged >> 31))

@@ -1,8 +1,8 @@
 """The regions of a quantised graph, as data.
 
 Purpose: one place that reads the pattern DequantizeLinear, core, fused activation, QuantizeLinear.
-Guarantees: a region's core reads nothing but dequantised operands and constants; every node is in at most one region, except
-    DequantizeLinear nodes, which regions share.
+Guarantees: a region's core reads nothing but dequantised operands and constants; every node is in at most one region,
+    except DequantizeLinear nodes, which regions share.
 Does not guarantee: that a kernel for the core exists; ``kernels`` says.
 Source: docs/models.md, "Quantised graphs".
 """
@@ -39,9 +39,10 @@ class Operand:
 class Region:
     """What happens between integers and integers.
 
-    core: the float operator, None for a requantisation. operator: the source's name for it ("CONV_2D"). inputs: one entry per
-    input of the core (or of the requantisation), None for one that is absent or a plain constant. low, high: the clamp of the
-    output's integers, fused activation included. nodes: core, activation and QuantizeLinear, in order.
+    core: the float operator, None for a requantisation. operator: the source's name for it ("CONV_2D"). inputs: one
+    entry per input of the core (or of the requantisation), None for one that is absent or a plain constant. low,
+    high: the clamp of the output's integers, fused activation included. nodes: core, activation and QuantizeLinear,
+    in order.
     """
 
     core: ir.Node | None
@@ -79,7 +80,9 @@ def region_of(node: ir.Node) -> Region | None:
         return None
     output = _operand(node, node.outputs[0])
     if is_op(before, "DequantizeLinear"):
-        return Region(None, operator, (_operand(before, required_input(before)),), output, *_bounds(node, None), (node,))
+        return Region(
+            None, operator, (_operand(before, required_input(before)),), output, *_bounds(node, None), (node,)
+        )
     activation = None if source_of(before) else before
     core = before if activation is None else required_input(activation).producer()
     if core is None or not source_of(core) or (activation is not None and not is_op(activation, "Relu", "Clip")):
@@ -119,7 +122,11 @@ def _bounds(node: ir.Node, clamp: ir.Node | None) -> tuple[int, int]:
     low, high = int(limits.min), int(limits.max)
     if clamp is None:
         return low, high
-    bounds = [constant(input_of(clamp, index)) for index in (1, 2)] if is_op(clamp, "Clip") else [np.zeros((), np.float32), None]
+    bounds = (
+        [constant(input_of(clamp, index)) for index in (1, 2)]
+        if is_op(clamp, "Clip")
+        else [np.zeros((), np.float32), None]
+    )
     point, scale = int(output.zero_point[0]), output.scale[0]
     marks = [None if item is None else point + int(round_away(np.float32(item.item()) / scale)) for item in bounds]
     return (

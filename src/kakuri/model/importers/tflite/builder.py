@@ -1,8 +1,9 @@
 """Builds the graph of a TFLite file, node by node, with shapes known at once.
 
 Purpose: constants, nodes and layout changes for the importers in ``operators``.
-Guarantees: every node has a shape when it is made; constant computations are folded at once; what constants take together is bounded by
-    the file's size; a problem of one operator does not hide those of others that do not depend on it.
+Guarantees: every node has a shape when it is made; constant computations are folded at once; what constants take
+    together is bounded by the file's size; a problem of one operator does not hide those of others that do not depend
+    on it.
 Does not guarantee: that an operator's meaning is right; its importer does that.
 """
 

@@ -1,8 +1,9 @@
 """What a TFLite file says, as plain data.
 
 Purpose: the first subgraph of an untrusted file: tensors, operators, inputs, outputs.
-Guarantees: indices are in range, operators stand in topological order, each tensor is computed once or constant, a constant's bytes
-    fit its shape and type, quantisation parameters fit their tensor; all problems are reported together as KK-M02, KK-M03, KK-M05.
+Guarantees: indices are in range, operators stand in topological order, each tensor is computed once or constant, a
+    constant's bytes fit its shape and type, quantisation parameters fit their tensor; all problems are reported
+    together as KK-M02, KK-M03, KK-M05.
 Does not guarantee: that an operator is known or that its inputs fit it; the importers of ``operators`` check that.
 Source: the TFLite schema, version 3.
 """

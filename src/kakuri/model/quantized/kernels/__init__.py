@@ -1,7 +1,7 @@
 """Integer kernels, one family per file: core operator -> function from a region and its operands to int64 levels.
 
-A kernel gets the operands' integers as the graph stores them and returns the output's integers, clamped to the region's bounds.
-The core of a requantisation is "".
+A kernel gets the operands' integers as the graph stores them and returns the output's integers, clamped to the
+region's bounds. The core of a requantisation is "".
 """
 
 from __future__ import annotations

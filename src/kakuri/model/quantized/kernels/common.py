@@ -32,12 +32,14 @@ def given(region: Region, arrays: Sequence[Array | None], index: int) -> Int64:
 
 def centred(region: Region, arrays: Sequence[Array | None], index: int) -> Int64:
     """The integers of an operand less its zero point."""
-    return given(region, arrays, index) - region.operand(index).zero_point[0]
+    levels: Int64 = given(region, arrays, index) - region.operand(index).zero_point[0]
+    return levels
 
 
 def clamped(region: Region, levels: Int64) -> Int64:
     """``levels``, counted from the output's zero point, as the output's integers."""
-    return np.clip(levels + region.output.zero_point[0], region.low, region.high)
+    bounded: Int64 = np.clip(levels + region.output.zero_point[0], region.low, region.high)
+    return bounded
 
 
 def is_unsigned(region: Region, index: int = 0) -> bool:

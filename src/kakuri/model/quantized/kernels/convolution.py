@@ -1,7 +1,8 @@
 """Conv and Gemm. Source: TFLite's Conv, DepthwiseConv and FullyConnected, reference, 8 bits.
 
-The real multiplier is input scale * weight scale / output scale, in double. Legacy uint8 has the first product rounded to float32.
-A dense layer of int8 multiplies its accumulator by the real multiplier in double and rounds once; all others use the fixed-point form.
+The real multiplier is input scale * weight scale / output scale, in double. Legacy uint8 has the first product
+rounded to float32. A dense layer of int8 multiplies its accumulator by the real multiplier in double and rounds once;
+all others use the fixed-point form.
 """
 
 from __future__ import annotations
@@ -71,7 +72,10 @@ def conv(region: Region, arrays: Sequence[Array | None]) -> Int64:
         for column in range(columns):
             y, x = row * dilations[0], column * dilations[1]
             part = padded[
-                :, :, y : y + (out[0] - 1) * strides[0] + 1 : strides[0], x : x + (out[1] - 1) * strides[1] + 1 : strides[1]
+                :,
+                :,
+                y : y + (out[0] - 1) * strides[0] + 1 : strides[0],
+                x : x + (out[1] - 1) * strides[1] + 1 : strides[1],
             ].reshape(batch, group, channels // group, -1)
             sums += (grouped[None, :, :, :, row, column] @ part).reshape(sums.shape)
     return _finish(region, arrays, sums.reshape(batch, weights.shape[0], *out), 1)

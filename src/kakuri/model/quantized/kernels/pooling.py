@@ -25,12 +25,14 @@ def average_pool(region: Region, arrays: Sequence[Array | None]) -> Int64:
     )
     half = counts // 2
     means = np.where(totals > 0, (totals + half) // counts, -((half - totals) // counts))
-    return np.clip(means, region.low, region.high)
+    bounded: Int64 = np.clip(means, region.low, region.high)
+    return bounded
 
 
 def _window_sums(data: Int64, kernel: Sequence[int], strides: Sequence[int]) -> Int64:
     windows = np.lib.stride_tricks.sliding_window_view(data, tuple(kernel), axis=(2, 3))
-    return windows[:, :, :: strides[0], :: strides[1]].sum(axis=(4, 5))
+    sums: Int64 = windows[:, :, :: strides[0], :: strides[1]].sum(axis=(4, 5))
+    return sums
 
 
 def reduce(region: Region, arrays: Sequence[Array | None]) -> Int64:

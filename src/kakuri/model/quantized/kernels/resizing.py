@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,19 +25,21 @@ def resize(region: Region, arrays: Sequence[Array | None]) -> Int64:
     sizes = static_shape(node.outputs[0])[2:]
     places = _float_places if is_unsigned(region) else _integer_places
     (y0, y1, dy), (x0, x1, dx) = (places(data.shape[2 + axis], sizes[axis], mode) for axis in (0, 1))
-    one = np.float32(1) if is_unsigned(region) else np.int64(_ONE)
+    one: Any = np.float32(1) if is_unsigned(region) else np.int64(_ONE)
     corners = [data[:, :, y][:, :, :, x] for y, x in ((y0, x0), (y1, x0), (y0, x1), (y1, x1))]
     rows, columns = dy[:, None], dx[None, :]
     weights = [(one - rows, one - columns), (rows, one - columns), (one - rows, columns), (rows, columns)]
     if is_unsigned(region):
         terms = [c.astype(np.float32) * a * b for c, (a, b) in zip(corners, weights, strict=True)]
-        return (terms[0] + terms[1] + terms[2] + terms[3] + np.float32(0.5)).astype(np.int64)
-    total = sum(c * (a * b).astype(np.int64) for c, (a, b) in zip(corners, weights, strict=True))
-    rounded = np.asarray(total) + np.where(np.asarray(total) > 0, 1 << 19, -(1 << 19))
+        levels: Int64 = (terms[0] + terms[1] + terms[2] + terms[3] + np.float32(0.5)).astype(np.int64)
+        return levels
+    parts = [c * a * b for c, (a, b) in zip(corners, weights, strict=True)]
+    total: Int64 = parts[0] + parts[1] + parts[2] + parts[3]
+    rounded: Int64 = total + np.where(total > 0, 1 << 19, -(1 << 19))
     return np.where(rounded >= 0, rounded >> 20, -(-rounded >> 20))
 
 
-Places = tuple[Int64, Int64, NDArray[np.generic]]
+Places = tuple[Int64, Int64, NDArray[Any]]
 
 
 def _float_places(size: int, wanted: int, mode: str) -> Places:
@@ -53,7 +56,9 @@ def _float_places(size: int, wanted: int, mode: str) -> Places:
 
 def _integer_places(size: int, wanted: int, mode: str) -> Places:
     corners = mode == "align_corners" and wanted > 1
-    scale = (_ONE * (size - 1) + (wanted - 1) // 2) // (wanted - 1) if corners else (_ONE * size + wanted // 2) // wanted
+    scale = (
+        (_ONE * (size - 1) + (wanted - 1) // 2) // (wanted - 1) if corners else (_ONE * size + wanted // 2) // wanted
+    )
     index = np.arange(wanted, dtype=np.int64)
     place = index * scale + scale // 2 - _ONE // 2 if mode == "half_pixel" else index * scale
     low = np.maximum(_towards_zero(place), 0)

@@ -1,6 +1,7 @@
 """UNIDIRECTIONAL_SEQUENCE_LSTM -> LSTM, its states zero at the start of every call.
 
-Source: the operator's inputs by number: data, input weights (i, f, c, o), recurrent weights (i, f, c, o), peepholes (i, f, o), biases
+Source: the operator's inputs by number: data, input weights (i, f, c, o), recurrent weights (i, f, c, o), peepholes
+    (i, f, o), biases
 (i, f, c, o), projection, projection bias, output state, cell state, layer normalisation (i, f, c, o).
 ONNX stacks the gates as i, o, f, c.
 """
