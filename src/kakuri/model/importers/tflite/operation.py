@@ -192,6 +192,12 @@ class Operation:
         """A node beside the core."""
         return self.builder.node(op_type, inputs, attributes, name=f"{self.label}.{op_type.lower()}")
 
+    def split(self, value: ir.Value, axis: int, sizes: Sequence[int]) -> list[ir.Value]:
+        """``value`` in parts along ``axis``."""
+        lengths = self.constant("sizes", np.asarray(sizes, np.int64))
+        name = f"{self.label}.split"
+        return self.builder.nodes("Split", [value, lengths], {"axis": axis}, name=name, outputs=len(sizes))[1]
+
     def constant(self, suffix: str, array: Array) -> ir.Value:
         return self.builder.constant(f"{self.label}.{suffix}", array)
 
