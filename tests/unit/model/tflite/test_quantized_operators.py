@@ -11,7 +11,7 @@ from kakuri.errors import KakuriError
 from kakuri.model.importers.tflite.load import convert
 from kakuri.model.quantized import integer_values, regions
 from tests.unit.model.tflite.build import Op, T, const, file
-from tests.unit.model.tflite.oracle import agree_in_integers, feeds_for
+from tests.unit.model.tflite.oracle import agree_in_integers, feeds_for, integers, onnx
 
 CONV = {"StrideW": 1, "StrideH": 1, "Padding": 0}
 RELU, RELU6 = {"FusedActivationFunction": 1}, {"FusedActivationFunction": 3}
@@ -119,7 +119,8 @@ def cases(kind):
         "mean kept",
         with_constant(kind, "MEAN", [1, 4, 5, 3], [1, 2], [1, 1, 1, 3], "ReducerOptions", {"KeepDims": True}),
     )
-    yield "sum", with_constant(kind, "SUM", [3, 9], [1], [3], "ReducerOptions", out_scale=0.2)
+    if kind == "UINT8":
+        yield "sum", with_constant(kind, "SUM", [3, 9], [1], [3], "ReducerOptions", out_scale=0.2)
     yield (
         "bilinear",
         with_constant(
@@ -210,6 +211,14 @@ def test_integers_equal_the_reference_kernels(case):
         agree_in_integers(ALL[case], seed=seed)
 
 
+def test_sums_of_int8():
+    """LiteRT 2.3 reads these integers as unsigned and is no oracle here; ONNX Runtime is, within a unit."""
+    net = convert(with_constant("INT8", "SUM", [3, 9], [1], [3], "ReducerOptions", out_scale=0.2))
+    feeds = feeds_for(net)
+    (got,), (expected,) = integers(net, feeds), onnx(net, feeds)
+    assert np.abs(got.astype(int) - expected.astype(int)).max() <= 1
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_convolutions_of_any_shape(data):
@@ -237,7 +246,7 @@ def test_convolutions_of_any_shape(data):
 @given(st.data())
 def test_scales_of_any_size(data):
     draw = data.draw
-    scale = st.floats(1e-3, 10.0, width=32)
+    scale = st.floats(2.0**-10, 10.0, width=32)
     kind, op = draw(st.sampled_from(["INT8", "UINT8"])), draw(st.sampled_from(["ADD", "SUB", "MUL"]))
     table = f"{op.title()}Options"
     scales, out_scale = (draw(scale), draw(scale)), draw(scale)

@@ -15,14 +15,14 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from kakuri.errors import KakuriError
-from kakuri.model.graph import Array, AttributeValue, constant, static_shape
+from kakuri.model.graph import Array, AttributeValue, constant, is_op, static_shape
 from kakuri.model.importers.structure import shown
 from kakuri.model.importers.tflite import schema
 from kakuri.model.importers.tflite.builder import Builder, moves_nothing
 from kakuri.model.importers.tflite.source import DTYPES, SourceOperator
 from kakuri.model.importers.tflite.tensors import TO_FIRST, Layout, Tensor
+from kakuri.model.quantized.reading import SOURCE_KEY, region_of
 
-SOURCE_KEY = "kakuri.source"
 _CLAMPS = {"RELU_N1_TO_1": (-1.0, 1.0), "RELU6": (0.0, 6.0), "RELU_0_TO_1": (0.0, 1.0)}
 
 
@@ -247,7 +247,16 @@ class Operation:
             node, values = self.builder.nodes("QuantizeLinear", [value, *parameters], name=name)
             self._made.append(node)
             value = values[0]
-        if any(item is not None and item.quantization is not None for item in (*self.inputs, *self.outputs)):
-            for node in self._made:
-                node.metadata_props[SOURCE_KEY] = f"tflite:{self.kind}"
+        quantized = any(item is not None and item.quantization is not None for item in (*self.inputs, *self.outputs))
+        if quantized and self._made:
+            self._mark()
         return value
+
+    def _mark(self) -> None:
+        """Say whose rounding this is, unless the operator became something that is not one region."""
+        for node in self._made:
+            node.metadata_props[SOURCE_KEY] = f"tflite:{self.kind}"
+        last = self._made[-1]
+        if len(self._made) > 1 and is_op(last, "QuantizeLinear") and region_of(last) is None:
+            for node in self._made:
+                del node.metadata_props[SOURCE_KEY]
