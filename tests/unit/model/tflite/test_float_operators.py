@@ -333,3 +333,17 @@ def test_shapes_are_known_without_running():
     ]
     net = agree(file(tensors, operators, [0], [8]))
     assert [node.op_type for node in net.graph] == ["Reshape"]
+
+
+@pytest.mark.parametrize("clip", [0.0, 0.6, 10.0])
+def test_a_recurrent_layer_with_and_without_a_bound_on_its_cell(clip):
+    """A bound that three steps cannot reach leaves one LSTM; one that they can makes steps."""
+    weights = [const(floats(4, 3)) for _ in range(4)] + [const(floats(4, 4)) for _ in range(4)]
+    biases = [const(floats(4) + 1) for _ in range(4)]
+    states = [T([1, 4], variable=True), T([1, 4], variable=True)]
+    tensors = [T([1, 3, 3]), *weights, *biases, *states, T([1, 3, 4])]
+    inputs = [0, *range(1, 9), -1, -1, -1, *range(9, 13), -1, -1, 13, 14, -1, -1, -1, -1]
+    options = {"FusedActivationFunction": 4, "CellClip": clip}
+    lstm = Op("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [15], "UnidirectionalSequenceLSTMOptions", options)
+    net = agree(file(tensors, [lstm], [0], [15]))
+    assert any(node.op_type == "LSTM" for node in net.graph) == (clip != 0.6)

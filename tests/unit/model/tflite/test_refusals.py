@@ -78,7 +78,6 @@ def test_problems_of_independent_operators_are_named_together():
         ),
         (file([T([2], "INT8", scale=[0.0]), T([2])], [Op("RELU", [0], [1])], [0], [1]), "KK-M02"),
         (file([T([2], "INT8", scale=[1.0], zero=[300]), T([2])], [Op("RELU", [0], [1])], [0], [1]), "KK-M02"),
-        (file([T([2]), T([2])], [Op("RELU", [0], [1], "Conv2DOptions")], [0], [0]), "KK-M02"),
         (file([T([2]), T([2])], [Op("LEAKY_RELU", [0], [1], "Conv2DOptions")], [0], [1]), "KK-M02"),
     ],
 )
@@ -121,3 +120,12 @@ def test_names_from_a_file_are_made_printable():
 def test_an_input_that_is_an_output_and_an_output_twice_used():
     net = convert(file([T([2]), T([2])], [Op("RELU", [0], [1])], [0], [1, 0]))
     assert sorted(node.op_type for node in net.graph) == ["Identity", "Relu"]
+
+
+def test_very_many_tensors_of_one_name():
+    count = 3_000
+    tensors = [T([2], name="same") for _ in range(count + 1)]
+    chain = [Op("ABS", [index], [index + 1]) for index in range(count)]
+    net = convert(file(tensors, chain, [0], [count]))
+    names = [node.name for node in net.graph]
+    assert len(set(names)) == len(names) == count

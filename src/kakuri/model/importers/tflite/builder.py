@@ -158,9 +158,9 @@ class Builder:
             return self.value(tensor, layout)
         found = tensor.reals.get(layout)
         if found is None:
-            value = self.value(tensor, layout)
-            axis = tensor.quantization.axis
-            found = self.dequantize(value, tensor, TO_FIRST.index(axis) if layout is Layout.FIRST else axis)
+            if len(tensor.quantization.scale) > 1:
+                raise KakuriError("KK-M05", "several scales are supported for weights only", where=shown(tensor.name))
+            found = self.dequantize(self.value(tensor, layout), tensor, 0)
             tensor.reals[layout] = found
         return found
 

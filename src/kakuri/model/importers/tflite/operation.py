@@ -141,6 +141,8 @@ class Operation:
     def weights(self, index: int, arrange: Callable[[Array], Array], axis: int) -> ir.Value:
         """Constant weights as numbers, their stored elements rearranged; scales per channel lie along ``axis`` then."""
         tensor = self.input(index)
+        if tensor.quantization is None and self.array(index).dtype != np.float32:
+            raise self.unsupported("has weights of an unsupported type", tensor.source.type)
         value = self.builder.constant(tensor.name, arrange(self.array(index)))
         return value if tensor.quantization is None else self.builder.dequantize(value, tensor, axis)
 
@@ -150,8 +152,10 @@ class Operation:
             return None
         tensor = self.input(index)
         left, right = self.input(data).quantization, self.input(weights).quantization
-        if tensor.source.type != "INT32":
+        if tensor.source.type == "FLOAT32":
             return self.real(index)
+        if tensor.source.type != "INT32":
+            raise self.unsupported("has a bias of an unsupported type", tensor.source.type)
         if left is None or right is None:
             raise self.damaged("has an integer bias on float operands")
         scale = left.scale[0] * right.scale

@@ -244,8 +244,11 @@ def _order_problems(model: SourceModel) -> Iterator[Problem]:
 
 
 def _twice(operator: SourceOperator, made: set[int], tensors: Sequence[SourceTensor], where: str) -> Iterator[Problem]:
+    seen: set[int] = set()
     for item in operator.outputs:
-        if item >= 0 and (item in made or operator.outputs.count(item) > 1):
+        repeated = item in made or item in seen
+        seen.add(item)
+        if item >= 0 and repeated:
             yield Problem("KK-M02", f"{shown(tensors[item].name)} is computed twice", where)
 
 
