@@ -1,8 +1,8 @@
 """Code generation: a model becomes C11 that needs no model file and no inference library.
 
 Purpose: ``plan(net, target=, entry=, weights=)`` -> ``plan.build(folder)`` -> ``source.check(inputs)``.
-Guarantees: the emitted code has no heap, no file access and no global mutable state; equal inputs give equal bytes.
-Does not guarantee: that the weights are hard to read out of the binary; at protection level 0 they are not hidden at all.
+Guarantees: the emitted code has no heap, no file access and no global mutable state; equal inputs, equal bytes.
+Does not guarantee: that weights are hard to read out of the binary; at protection level 0 they are not hidden at all.
 Source: S3 (CustomDLCoder).
 """
 

@@ -14,8 +14,21 @@ from kakuri.codegen.views import NO_HALO, Halo
 from kakuri.model.graph import constant, integer, ints, is_op, static_shape
 
 #: Operators whose result is a view of their input; they own no storage that could be placed.
-VIEW_OPERATORS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split", "Identity", "Expand", "DepthToSpace",
-     "SpaceToDepth"})
+VIEW_OPERATORS = frozenset(
+    {
+        "Reshape",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
+        "Transpose",
+        "Slice",
+        "Split",
+        "Identity",
+        "Expand",
+        "DepthToSpace",
+        "SpaceToDepth",
+    }
+)
 
 
 @dataclass(frozen=True)

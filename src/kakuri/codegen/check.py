@@ -18,7 +18,9 @@ from kakuri.model.report import ModelProblem, Severity
 from kakuri.model.support import OperatorRule, collect, not_yet, problem
 
 #: Operators whose computed inputs and outputs may be whole numbers; all others compute on float32.
-_ANY_TYPE = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split", "Identity", "Gather"})
+_ANY_TYPE = frozenset(
+    {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split", "Identity", "Gather"}
+)
 
 
 def problems(net: ir.Model) -> list[ModelProblem]:

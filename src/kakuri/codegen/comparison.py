@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Difference:
-    """absolute: the largest |got - expected|. relative: that over the largest |expected|. finite: both are, or agree."""
+    """absolute: the largest |got - expected|. relative: that over the largest |expected|."""
 
     name: str
     absolute: float

@@ -32,5 +32,8 @@ class Copy(Operation):
         lines = [f"{c} *q = {pointer(self.target)};", f"const {c} *p = {pointer(self.source)};"]
         if inner.strides == (1, 1):
             return nest(lines, axes[:-1], ["q", "p"], [f"memcpy(q, p, {inner.size * size});"])
-        step = [f"for (int i = 0; i < {inner.size}; i++)", f"    q[i * {inner.strides[0]}] = p[i * {inner.strides[1]}];"]
+        step = [
+            f"for (int i = 0; i < {inner.size}; i++)",
+            f"    q[i * {inner.strides[0]}] = p[i * {inner.strides[1]}];",
+        ]
         return nest(lines, axes[:-1], ["q", "p"], step)

@@ -1,8 +1,8 @@
 """A program as the files of a C project.
 
-Purpose: put the steps, the runtime functions they need, the dispatch, the header and the build files together.
+Purpose: put the steps, their runtime functions, the dispatch, the header and the build files together.
 Guarantees: the same program gives the same bytes; no name of the model is in the C unless ``comments`` asks for it.
-Does not guarantee: portability to compilers without GNU vector extensions (GCC 9 or later, Clang 12 or later have them).
+Does not guarantee: portability to compilers without GNU vector extensions (GCC 9 and Clang 12 have them).
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from kakuri.codegen.targets import Isa, Target
 
 Files = Mapping[str, bytes]
 SIDE_BY_SIDE = ("embedded", "external")
-_SIGNATURE = (
-    "const unsigned char *W, unsigned char *A, unsigned char *S, const void *const *in, void *const *out"
-)
+_SIGNATURE = "const unsigned char *W, unsigned char *A, unsigned char *S, const void *const *in, void *const *out"
 
 
 def emit(program: Program, target: Target, entry: str, weights: str, *, comments: bool) -> Files:
@@ -61,7 +59,9 @@ def _steps(program: Program, entry: str, *, comments: bool) -> str:
         remark = f"/* {_comment(operation.name)} */\n" if comments else ""
         body = "\n".join(f"    {line}" for line in operation.body().split("\n"))
         parts.append(f"{remark}KK_FUNCTION void s{index}({_SIGNATURE})\n{{\n{body}\n}}")
-    calls = [f"    s{index}(W, A, S, in, out);\n    KK_TRACE_STEP({index});" for index in range(len(program.operations))]
+    calls = [
+        f"    s{index}(W, A, S, in, out);\n    KK_TRACE_STEP({index});" for index in range(len(program.operations))
+    ]
     parts.append(
         "#ifdef KK_TRACE\nvoid kk_trace(int step);\n#define KK_TRACE_STEP(step) kk_trace(step)\n"
         "#else\n#define KK_TRACE_STEP(step) (void)0\n#endif"

@@ -41,11 +41,11 @@ def nest(head: Sequence[str], axes: Sequence[Axis], pointers: Sequence[str], inn
     lines = list(head)
     for depth, axis in enumerate(axes):
         pad = "    " * depth
-        steps = ", ".join(
-            f"{name} += {stride}" for name, stride in zip(pointers, axis.strides, strict=True) if stride
-        )
+        steps = ", ".join(f"{name} += {stride}" for name, stride in zip(pointers, axis.strides, strict=True) if stride)
         counter = f"i{depth}"
-        lines.append(f"{pad}for (int {counter} = 0; {counter} < {axis.size}; {counter}++{', ' if steps else ''}{steps}) {{")
+        lines.append(
+            f"{pad}for (int {counter} = 0; {counter} < {axis.size}; {counter}++{', ' if steps else ''}{steps}) {{"
+        )
     pad = "    " * len(axes)
     lines += [pad + line for line in inner]
     for depth in reversed(range(len(axes))):

@@ -1,9 +1,8 @@
 """The state of lowering: what kernels read, make and append.
 
-Purpose: memory for values, views of their inputs in the form a kernel needs, and what a kernel takes over from the nodes
-after it.
-Guarantees: maps lie channels-last wherever a kernel touches them; padding of convolutions lies in memory around the map;
-what is joined is written where it will lie; an elementwise result takes the place of an operand that nobody reads again.
+Purpose: memory for values, views of inputs in the form a kernel needs, what a kernel takes over from later nodes.
+Guarantees: maps lie channels-last where a kernel touches them; a convolution's padding lies in memory around the map;
+what is joined is written where it will lie; an elementwise result takes the place of an operand nobody reads again.
 Does not guarantee: the least possible number of copies.
 """
 
@@ -131,7 +130,9 @@ class Lowering:
         producer = value.producer()
         if view.storage.kind is not Kind.ARENA or producer is None or producer.op_type in VIEW_OPERATORS:
             return None
-        if producer.op_type == "Concat" and not all(part is not None and is_exclusive(part) for part in producer.inputs):
+        if producer.op_type == "Concat" and not all(
+            part is not None and is_exclusive(part) for part in producer.inputs
+        ):
             return None  # a part that somebody else still reads may lie in it
         wanted = self.halos.get(output, NO_HALO)
         if view.shape != static_shape(output) or any(w > h for w, h in zip(wanted, view.halo, strict=True)):

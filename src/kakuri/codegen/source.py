@@ -1,7 +1,7 @@
 """An emitted project: written, compiled, run, compared.
 
-Purpose: ``source.check(inputs)`` builds the C with the flags it states, runs it in a process of its own and compares every
-output, on request every layer, with ONNX Runtime on the source model.
+Purpose: ``source.check(inputs)`` builds the C with the flags it states, runs it in a process of its own and compares
+every output, on request every layer, with ONNX Runtime on the source model.
 Guarantees: compiled files and inputs live in a temporary folder; a crash of the C is an error, not a crash of Python.
 Does not guarantee: that other compilers give the same floats; instruction sets differ in the last bits too.
 Errors: KK-G20 no compiler, KK-G21 the compiler refuses, KK-G22 the program fails, KK-G23 inputs that do not fit.
@@ -122,11 +122,15 @@ class Source:
         arrays = []
         for name, array, view in zip(program.input_names, given, program.inputs, strict=True):
             if np.shape(array) != view.shape:
-                raise KakuriError("KK-G23", "an input has the wrong shape", where=name, got=np.shape(array), limit=view.shape)
+                raise KakuriError(
+                    "KK-G23", "an input has the wrong shape", where=name, got=np.shape(array), limit=view.shape
+                )
             arrays.append(np.ascontiguousarray(array, dtype=view.element.name))
         return arrays
 
-    def _run(self, program: Path, folder: Path, arrays: list[Array], *, trace: bool = False) -> tuple[list[Array], bytes]:
+    def _run(
+        self, program: Path, folder: Path, arrays: list[Array], *, trace: bool = False
+    ) -> tuple[list[Array], bytes]:
         (folder / "in").write_bytes(b"".join(array.tobytes() for array in arrays))
         command = [str(program), str(folder / "in"), str(folder / "out"), "1"]
         if self.plan.weights == "external":
@@ -155,10 +159,10 @@ class Source:
                 writers[view.four_axes() if len(view.shape) == 3 else view] = index
         found = []
         for name, view in program.values.items():
-            index = writers.get(view.four_axes() if len(view.shape) == 3 else view)
-            if view.storage.kind is not Kind.ARENA or index is None:
+            step = writers.get(view.four_axes() if len(view.shape) == 3 else view)
+            if view.storage.kind is not Kind.ARENA or step is None:
                 continue
-            arena = np.frombuffer(trace, np.uint8, program.arena_bytes, index * program.arena_bytes)
+            arena = np.frombuffer(trace, np.uint8, program.arena_bytes, step * program.arena_bytes)
             whole = arena[view.storage.offset_bytes :][: view.storage.size_bytes].view(view.element.name)
             strides = [stride * view.element.size_bytes for stride in view.strides]
             found.append((name, np.lib.stride_tricks.as_strided(whole[view.offset :], view.shape, strides).copy()))

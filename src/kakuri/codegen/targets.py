@@ -1,7 +1,7 @@
 """The processors that C is emitted for.
 
 Purpose: per instruction set, the vector length, the register tiles, and what its source file needs.
-Guarantees: every target ends in an instruction set that each of its processors has; faster ones are chosen at run time.
+Guarantees: a target's last instruction set is one that each of its processors has; faster ones are chosen at run time.
 Does not guarantee: speed on ``plain``; it is for processors that no other target knows.
 """
 
@@ -54,7 +54,7 @@ PLAIN = Isa("plain", "KK_PLAIN", 4, 4, 2)
 
 @dataclass(frozen=True)
 class Target:
-    """isas: fastest first; the last one needs no test. compiler: the default of the emitted build."""
+    """isas: fastest first; the last one is taken without a test. compiler: the default of the emitted build."""
 
     name: str
     isas: tuple[Isa, ...]
@@ -66,7 +66,8 @@ TARGETS = {
     target.name: target
     for target in (
         Target("x86-64", (AVX512, AVX2, SSE), "cc"),
-        Target("x86-64-avx2", (AVX2, SSE), "cc"),
+        Target("x86-64-avx512", (AVX512,), "cc"),
+        Target("x86-64-avx2", (AVX2,), "cc"),
         Target("x86-64-sse2", (SSE,), "cc"),
         Target("arm64", (NEON,), "aarch64-linux-gnu-gcc", "qemu-aarch64"),
         Target("plain", (PLAIN,), "cc"),

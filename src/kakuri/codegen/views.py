@@ -93,7 +93,7 @@ class View:
         )
 
     def slice(self, axis: int, start: int, size: int, step: int = 1) -> View:
-        """Every ``step``-th of the axis from ``start``; ``step`` may be negative. A slice of channels keeps the halo."""
+        """Every ``step``-th of the axis from ``start``; ``step`` may be negative. Slices of channels keep the halo."""
         shape, strides = list(self.shape), list(self.strides)
         shape[axis], strides[axis] = size, strides[axis] * step
         keeps = axis == 1 and step == 1

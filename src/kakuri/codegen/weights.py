@@ -1,7 +1,7 @@
 """The weights in the order and form in which the kernels read them: one blob for all instruction sets of a binary.
 
-Guarantees: equal arrays are stored once; every array starts at a multiple of 64 bytes; 256 bytes of zeros at the end, so
-that a vector load of the last array stays inside; equal inputs give equal bytes.
+Guarantees: equal arrays are stored once; every array starts at a multiple of 64 bytes; 256 bytes of zeros at the end,
+so that a vector load of the last array stays inside; equal inputs give equal bytes.
 Does not guarantee: secrecy; this is a layout.
 
 Panels of a matrix (K, N): 32 columns each, row after row; the last one is as wide as its columns, rounded up to 8.

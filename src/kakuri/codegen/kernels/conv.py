@@ -35,9 +35,22 @@ def _lower(walk: Lowering, node: ir.Node) -> None:
     window = depthwise.Window(weight.shape[2:], strides, dilations, (pads[0], pads[2]))
     name = node.name or "conv"
     if group == weight.shape[0] == source.shape[1] > 1 and residual is None:
-        depthwise.emit(walk, name, source, target, weight, bias, window, tail)
+        depthwise.emit(walk, name, source, target, weight=weight, bias=bias, window=window, tail=tail)
         return
-    walk.emit(_linear(walk, name, source, target, residual, weight, bias, group, window, (tail.low, tail.high)))
+    walk.emit(
+        _linear(
+            walk,
+            name,
+            source,
+            target,
+            residual=residual,
+            weight=weight,
+            bias=bias,
+            group=group,
+            window=window,
+            limits=(tail.low, tail.high),
+        )
+    )
 
 
 def _parameters(walk: Lowering, node: ir.Node) -> tuple[Float32, Float32]:
@@ -54,6 +67,7 @@ def _linear(
     name: str,
     source: View,
     target: View,
+    *,
     residual: View | None,
     weight: Float32,
     bias: Float32,
@@ -83,9 +97,7 @@ def _linear(
         r_row=r_row,
         r_px=r_px,
     ).merged()
-    matrices = [
-        panels(part.transpose(2, 3, 1, 0).reshape(-1, per_group)) for part in np.split(weight, group)
-    ]
+    matrices = [panels(part.transpose(2, 3, 1, 0).reshape(-1, per_group)) for part in np.split(weight, group)]
     spaced = -(-per_group // PANEL) * PANEL if group > 1 else per_group
     biases = np.zeros((group, max(spaced, ROUND)), np.float32)
     biases[:, :per_group] = bias.reshape(group, per_group)

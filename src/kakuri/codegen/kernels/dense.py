@@ -45,12 +45,24 @@ def _product(walk: Lowering, node: ir.Node, matrix: np.ndarray, bias: np.ndarray
         target = target if rank == 2 else walk.scratch(target.shape, range(rank))
     rows = source.size // inputs
     c_px = target.strides[-2] if rank == 2 and rows > 1 else outputs
-    r = tail.residual
-    residual = walk.dense(r) if r is not None else None
+    residual = walk.dense(tail.residual) if tail.residual is not None else None
     geometry = Geometry(
-        H=1, W=rows, N=outputs, K=inputs, kh=1, kw=1, len=inputs, a_row=rows * inputs, a_px=inputs, a_ky=0, a_kx=0,
-        c_row=rows * c_px, c_px=c_px, r_row=rows * outputs if r is not None else 0, r_px=outputs if r is not None else 0,
-    )  # fmt: skip
+        H=1,
+        W=rows,
+        N=outputs,
+        K=inputs,
+        kh=1,
+        kw=1,
+        len=inputs,
+        a_row=rows * inputs,
+        a_px=inputs,
+        a_ky=0,
+        a_kx=0,
+        c_row=rows * c_px,
+        c_px=c_px,
+        r_row=0 if residual is None else rows * outputs,
+        r_px=0 if residual is None else outputs,
+    )
     walk.emit(
         Linear(
             node.name or "dense",
@@ -81,4 +93,3 @@ def _check_gemm(node: ir.Node) -> Iterable[ModelProblem]:
 
 
 KERNELS = (Kernel("Gemm", _gemm, _check_gemm), Kernel("MatMul", _matmul))
-

@@ -38,8 +38,9 @@ class Window:
     def definition(self) -> str:
         kh, kw = self.kernel
         return (
-            f"KK_FUNCTION void {self.function}(const kk_depthwise *g, const float *a, const float *w, const float *bias, "
-            f"float *c)\n{{\n    kk_depthwise_row(g, a, w, bias, c, {kh}, {kw}, {self.strides[1]}, {int(self.shared)});\n}}"
+            f"KK_FUNCTION void {self.function}(const kk_depthwise *g, const float *a, const float *w, "
+            f"const float *bias, float *c)\n"
+            f"{{\n    kk_depthwise_row(g, a, w, bias, c, {kh}, {kw}, {self.strides[1]}, {int(self.shared)});\n}}"
         )
 
 
@@ -108,6 +109,7 @@ def emit(
     name: str,
     source: View,
     target: View,
+    *,
     weight: NDArray[np.float32],
     bias: NDArray[np.float32],
     window: Window,

@@ -87,7 +87,7 @@ class Linear(Operation):
 
     def body(self) -> str:
         g = self.geometry
-        fields = {name: value for name, value in g.__dict__.items()} | {
+        fields = dict(g.__dict__) | {
             "flat": int(g.flat),
             "low": self.low,
             "high": self.high,
@@ -97,7 +97,10 @@ class Linear(Operation):
         residual = pointer(self.residual) if self.residual is not None else "0"
         r_step = f" + n * {r_sample} + k * {c_group}" if self.residual is not None else ""
         lines = [f"static const kk_conv g = {struct_literal(fields)};"]
-        lines += [f"const float *a = {pointer(self.source, offset=self.offset)};", f"float *c = {pointer(self.target)};"]
+        lines += [
+            f"const float *a = {pointer(self.source, offset=self.offset)};",
+            f"float *c = {pointer(self.target)};",
+        ]
         lines += [f"const float *b = {pointer(self.panels)};", f"const float *bias = {pointer(self.bias)};"]
         lines.append(f"const float *r = {residual};")
         if (count, groups) == (1, 1):

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from kakuri.codegen.copy import Copy
-from kakuri.codegen.loops import nest
-from kakuri.codegen.loops import Axis
+from kakuri.codegen.loops import Axis, nest
 from kakuri.codegen.lowering import Lowering
 from kakuri.codegen.program import Operation, pointer
 from kakuri.codegen.views import View
@@ -45,7 +44,10 @@ class MatMul(Operation):
         ]
         (m, n), k = self.target.shape[-2:], self.left.shape[-1]
         a, b, c = self.left.strides[-2:], self.right.strides[-2], self.target.strides[-2]
-        head = [f"float *c = {pointer(self.target)};", f"const float *a = {pointer(self.left)}, *b = {pointer(self.right)};"]
+        head = [
+            f"float *c = {pointer(self.target)};",
+            f"const float *a = {pointer(self.left)}, *b = {pointer(self.right)};",
+        ]
         call = f"kk_matmul(a, {a[0]}, {a[1]}, b, {b}, c, {c}, {m}, {n}, {k});"
         return nest(head, batch, ["c", "a", "b"], [call])
 
@@ -61,9 +63,7 @@ def emit(walk: Lowering, node: ir.Node) -> None:
     target = walk.new(value, range(len(shape)))
     whole = target if target.is_dense() else walk.scratch(shape, range(len(shape)))
     batch = max(left.shape[:-2], right.shape[:-2], key=len)
-    batch = tuple(
-        max(_size(left, axis), _size(right, axis)) for axis in range(-len(batch) - 2, -2)
-    )
+    batch = tuple(max(_size(left, axis), _size(right, axis)) for axis in range(-len(batch) - 2, -2))
     full = (*batch, left.shape[-2], right.shape[-1])
     into = whole.reshape(full)
     assert into is not None, "a dense view has every shape"
@@ -86,5 +86,3 @@ def _size(view: View, axis: int) -> int:
 def moved(node: ir.Node, source: View, target: View) -> Copy:
     """A result brought to where it is wanted."""
     return Copy(node.name or "copy", source, target)
-
-

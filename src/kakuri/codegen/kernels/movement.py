@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import onnx_ir as ir
 
@@ -88,8 +87,6 @@ def _regroup(walk: Lowering, node: ir.Node, parts: tuple[int, ...], order: tuple
         found = walk.dense(turned, node.name or "regroup").reshape(shape)
     assert found is not None, "a dense view has every shape"
     walk.alias(node.outputs[0], found)
-
-
 
 
 KERNELS = (

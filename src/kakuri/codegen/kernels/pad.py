@@ -97,7 +97,8 @@ def _check(node: ir.Node) -> Iterable[ModelProblem]:
         yield problem(node, "KK-G10", Severity.NOT_YET, "pads with a computed value", "make it constant")
     shape = static_shape(node.outputs[0])
     if mode == "reflect" and any(
-        max(before, after) > size - before - after - 1 for (before, after), size in zip(amounts(node), shape, strict=True)
+        max(before, after) > size - before - after - 1
+        for (before, after), size in zip(amounts(node), shape, strict=True)
         if before > 0 or after > 0
     ):
         yield problem(node, "KK-G16", Severity.NOT_YET, "reflects more than there is", "pad less")

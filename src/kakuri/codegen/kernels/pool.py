@@ -47,7 +47,12 @@ class Pool(Operation):
 
     def body(self) -> str:
         samples, channels, height, width = self.source.shape
-        fields: dict[str, int | float] = {"H": height, "W": width, "OH": self.target.shape[2], "OW": self.target.shape[3]}
+        fields: dict[str, int | float] = {
+            "H": height,
+            "W": width,
+            "OH": self.target.shape[2],
+            "OW": self.target.shape[3],
+        }
         fields |= {"C": channels, "divisor": self.divisor, "top": self.pads[0], "left": self.pads[1]}
         for letter, pair in (("k", self.kernel), ("s", self.strides), ("d", self.dilations)):
             fields |= {f"{letter}h": pair[0], f"{letter}w": pair[1]}

@@ -9,8 +9,7 @@ import onnx_ir as ir
 
 from kakuri.codegen.kernels.kernel import Kernel
 from kakuri.codegen.literals import float_literal
-from kakuri.codegen.loops import nest
-from kakuri.codegen.loops import Axis
+from kakuri.codegen.loops import Axis, nest
 from kakuri.codegen.lowering import INFINITY, Lowering
 from kakuri.codegen.program import Operation, pointer
 from kakuri.codegen.views import View, memory_order
@@ -58,8 +57,16 @@ class Reduce(Operation):
         lanes = kept.pop() if kept and kept[-1].strides[0] == 1 and kept[-1].strides[1] == 1 else None
         load, store = "v0 = vdup(*t)", "vst_n(q, r, 1)"
         if lanes is not None:
-            load, store = "v0 = left < KK_VL ? vld_n(t, left) : vld(t)", "left < KK_VL ? vst_n(q + j, r, left) : vst(q + j, r)"
-        inner = nest(["const float *t = p + j;" if lanes else "const float *t = p;"], gone, ["t"], [f"vf {load};", f"r = {step};"])
+            load, store = (
+                "v0 = left < KK_VL ? vld_n(t, left) : vld(t)",
+                "left < KK_VL ? vst_n(q + j, r, left) : vst(q + j, r)",
+            )
+        inner = nest(
+            ["const float *t = p + j;" if lanes else "const float *t = p;"],
+            gone,
+            ["t"],
+            [f"vf {load};", f"r = {step};"],
+        )
         work = [
             f"vf r = vdup({float_literal(start)});",
             *inner.split("\n"),
@@ -107,9 +114,9 @@ def _lower(walk: Lowering, node: ir.Node) -> None:
 
 def _with_ones(view: View, full: tuple[int, ...], axes: set[int]) -> View:
     strides = iter(view.strides)
-    return View(view.storage, view.offset, full, tuple(0 if axis in axes else next(strides) for axis in range(len(full))))
-
-
+    return View(
+        view.storage, view.offset, full, tuple(0 if axis in axes else next(strides) for axis in range(len(full)))
+    )
 
 
 KERNELS = tuple(Kernel(name, _lower) for name in _KINDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +19,11 @@ from kakuri.model.report import ModelProblem, Severity
 from kakuri.model.support import problem
 
 _COORDINATES = frozenset({"half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel", "half_pixel_symmetric"})
-_NEAREST = {
+_NEAREST: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
     "round_prefer_floor": lambda x: np.ceil(x - 0.5),
     "round_prefer_ceil": lambda x: np.floor(x + 0.5),
-    "floor": np.floor,
-    "ceil": np.ceil,
+    "floor": lambda x: np.floor(x),
+    "ceil": lambda x: np.ceil(x),
 }
 
 
@@ -92,9 +92,7 @@ def _scales(node: ir.Node, shape: tuple[int, ...]) -> list[float]:
     return scales
 
 
-def positions(
-    node: ir.Node, size: int, wanted: int, scale: float
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def positions(node: ir.Node, size: int, wanted: int, scale: float) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Per output position: the two input positions (wanted, 2), and the weight of the second (wanted,)."""
     x = np.arange(wanted, dtype=np.float32)
     mode = text(node, "coordinate_transformation_mode", "half_pixel")
@@ -127,9 +125,13 @@ def _check(node: ir.Node) -> Iterable[ModelProblem]:
     if mode not in ("nearest", "linear"):
         yield problem(node, "KK-G17", Severity.NOT_YET, f"interpolates in mode {mode}", "nearest and linear work")
     if coordinates not in _COORDINATES:
-        yield problem(node, "KK-G17", Severity.NOT_YET, f"uses coordinates {coordinates}", ", ".join(sorted(_COORDINATES)))
+        yield problem(
+            node, "KK-G17", Severity.NOT_YET, f"uses coordinates {coordinates}", ", ".join(sorted(_COORDINATES))
+        )
     if integer(node, "antialias", 0) or integer(node, "exclude_outside", 0):
-        yield problem(node, "KK-G17", Severity.NOT_YET, "filters while it shrinks", "set antialias=0, exclude_outside=0")
+        yield problem(
+            node, "KK-G17", Severity.NOT_YET, "filters while it shrinks", "set antialias=0, exclude_outside=0"
+        )
 
 
 KERNELS = (Kernel("Resize", _lower, _check),)
