@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from kakuri.codegen.ahead import halos, placements
 from kakuri.codegen.copy import Copy
+from kakuri.codegen.fuse import fuse
 from kakuri.codegen.kernels import KERNELS
 from kakuri.codegen.lowering import Lowering, element_of
 from kakuri.codegen.program import Program
@@ -40,7 +41,7 @@ def lower(net: ir.Model) -> Program:
         outputs=outputs,
         output_names=[value.name or "" for value in net.graph.outputs],
         weights=walk.weights,
-        operations=walk.operations,
+        operations=fuse(walk.operations),
         values={value.name or "": view for value, view in walk.env.items()},
     )
     program.place()

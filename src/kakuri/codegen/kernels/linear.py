@@ -13,7 +13,7 @@ from kakuri.codegen.views import View
 
 @dataclass(frozen=True)
 class Geometry:
-    """How the tiles walk: the fields of ``kk_conv`` without what differs between calls."""
+    """How the tiles walk: H output rows, and the fields of ``kk_conv`` that say where things lie."""
 
     H: int
     W: int
@@ -85,18 +85,18 @@ class Linear(Operation):
     def tiles(self, isa: Isa) -> set[tuple[int, int]]:
         return linear_tiles(self.geometry, isa)
 
+    def fields(self, geometry: Geometry) -> str:
+        """The kernel's constants."""
+        values = {name: value for name, value in geometry.__dict__.items() if name != "H"}
+        return struct_literal(values | {"flat": int(geometry.flat), "low": self.low, "high": self.high})
+
     def body(self) -> str:
         g = self.geometry
-        fields = dict(g.__dict__) | {
-            "flat": int(g.flat),
-            "low": self.low,
-            "high": self.high,
-        }
         count, a_sample, c_sample, r_sample = self.samples
         groups, a_group, c_group, b_group, bias_group = self.groups
         residual = pointer(self.residual) if self.residual is not None else "0"
         r_step = f" + n * {r_sample} + k * {c_group}" if self.residual is not None else ""
-        lines = [f"static const kk_conv g = {struct_literal(fields)};"]
+        lines = [f"static const kk_conv g = {self.fields(g)};"]
         lines += [
             f"const float *a = {pointer(self.source, offset=self.offset)};",
             f"float *c = {pointer(self.target)};",
@@ -104,19 +104,19 @@ class Linear(Operation):
         lines += [f"const float *b = {pointer(self.panels)};", f"const float *bias = {pointer(self.bias)};"]
         lines.append(f"const float *r = {residual};")
         if (count, groups) == (1, 1):
-            return "\n".join([*lines, "kk_conv_run(&g, a, b, bias, r, c);"])
+            return "\n".join([*lines, f"kk_conv_run(&g, a, b, bias, r, c, {g.H});"])
         lines += [f"for (ptrdiff_t n = 0; n < {count}; n++)", f"    for (ptrdiff_t k = 0; k < {groups}; k++)"]
         lines.append(
             f"        kk_conv_run(&g, a + n * {a_sample} + k * {a_group}, b + k * {b_group}, bias + k * {bias_group}, "
-            f"r{r_step}, c + n * {c_sample} + k * {c_group});"
+            f"r{r_step}, c + n * {c_sample} + k * {c_group}, {g.H});"
         )
         return "\n".join(lines)
 
 
-def linear_tiles(g: Geometry, isa: Isa) -> set[tuple[int, int]]:
-    """The (pixels, vectors) that ``conv.h`` picks for this geometry: the same rules as in its C."""
+def linear_tiles(g: Geometry, isa: Isa, rows: int = 0) -> set[tuple[int, int]]:
+    """The (pixels, vectors) that ``conv.h`` picks for ``rows`` (all) rows of this geometry: the rules of its C."""
     found: set[tuple[int, int]] = set()
-    for pixels in _row_lengths(g, isa):
+    for pixels in _row_lengths(g, isa, rows or g.H):
         wide = pixels <= isa.wide_pixels
         for vectors in _vectors(g.N, isa, 4 if wide else 2):
             most = isa.wide_pixels if vectors == 4 else isa.pixels
@@ -127,11 +127,11 @@ def linear_tiles(g: Geometry, isa: Isa) -> set[tuple[int, int]]:
     return found
 
 
-def _row_lengths(g: Geometry, isa: Isa) -> set[int]:
+def _row_lengths(g: Geometry, isa: Isa, rows: int) -> set[int]:
     if not g.flat:
         return {g.W}
     block = max(isa.pixels, (192 * 1024) // 4 // g.a_px // isa.pixels * isa.pixels)
-    everything = g.H * g.W
+    everything = rows * g.W
     return {min(block, everything), everything % block or min(block, everything)}
 
 

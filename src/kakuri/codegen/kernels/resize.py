@@ -22,8 +22,8 @@ _COORDINATES = frozenset({"half_pixel", "asymmetric", "align_corners", "pytorch_
 _NEAREST: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
     "round_prefer_floor": lambda x: np.ceil(x - 0.5),
     "round_prefer_ceil": lambda x: np.floor(x + 0.5),
-    "floor": lambda x: np.floor(x),
-    "ceil": lambda x: np.ceil(x),
+    "floor": np.floor,
+    "ceil": np.ceil,
 }
 
 

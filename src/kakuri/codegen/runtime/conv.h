@@ -7,9 +7,9 @@
 #define KK_BLOCK_BYTES (192 * 1024)
 
 typedef struct {
-    int32_t H, W, N, K;           /* output rows, pixels of a row, channels; taps times input channels */
+    int32_t W, N, K;              /* pixels of an output row, channels; taps times input channels */
     int32_t kh, kw, len;          /* segments and their length */
-    int32_t flat;                 /* rows follow each other without gaps: H * W pixels are one row */
+    int32_t flat;                 /* rows follow each other without gaps: all their pixels are one row */
     ptrdiff_t a_row, a_px;        /* input: floats from an output row, a pixel to the next */
     ptrdiff_t a_ky, a_kx;         /* input: floats from a segment to the next */
     ptrdiff_t c_row, c_px;        /* output */
@@ -116,11 +116,12 @@ KK_FUNCTION void kk_conv_rows(const kk_conv *g, const float *a, const float *b, 
     }
 }
 
+/* `rows` output rows from the first. */
 KK_FUNCTION void kk_conv_run(const kk_conv *g, const float *a, const float *b, const float *bias, const float *r,
-                             float *c)
+                             float *c, int rows)
 {
     if (g->flat) {
-        int all = g->H * g->W, block = (int)(KK_BLOCK_BYTES / 4 / g->a_px) / KK_MR * KK_MR;
+        int all = rows * g->W, block = (int)(KK_BLOCK_BYTES / 4 / g->a_px) / KK_MR * KK_MR;
         block = block < KK_MR ? KK_MR : block;
         for (int p = 0; p < all; p += block)
             kk_conv_rows(g, a + p * g->a_px, b, bias, r ? r + p * g->r_px : r, c + p * g->c_px, 1,
@@ -129,7 +130,7 @@ KK_FUNCTION void kk_conv_run(const kk_conv *g, const float *a, const float *b, c
     }
     ptrdiff_t row_bytes = g->a_row * 4;
     int block = row_bytes < KK_BLOCK_BYTES ? (int)(KK_BLOCK_BYTES / (row_bytes + 1)) : 1;
-    for (int h = 0; h < g->H; h += block)
+    for (int h = 0; h < rows; h += block)
         kk_conv_rows(g, a + h * g->a_row, b, bias, r ? r + h * g->r_row : r, c + h * g->c_row,
-                     g->H - h < block ? g->H - h : block, g->W);
+                     rows - h < block ? rows - h : block, g->W);
 }
