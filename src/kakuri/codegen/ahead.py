@@ -27,6 +27,7 @@ VIEW_OPERATORS = frozenset(
         "Expand",
         "DepthToSpace",
         "SpaceToDepth",
+        "Gather",
     }
 )
 

@@ -19,7 +19,7 @@ from kakuri.model.support import OperatorRule, collect, not_yet, problem
 
 #: Operators whose computed inputs and outputs may be whole numbers; all others compute on float32.
 _ANY_TYPE = frozenset(
-    {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split", "Identity", "Gather"}
+    {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split", "Identity", "Gather", "Cast"}
 )
 
 

@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,9 @@ class Source:
         if layers:
             kept = self._kept(trace)
             wanted = outputs_of(plan.net, given, [name for name, _ in kept])
-            pairs = [(name, got, want) for (name, got), want in zip(kept, wanted, strict=True)] + pairs
+            pairs = [
+                (name, got.reshape(want.shape), want) for (name, got), want in zip(kept, wanted, strict=True)
+            ] + pairs
         return compare(pairs)
 
     def _arrays(self, inputs: Inputs) -> list[Array]:
@@ -153,17 +156,20 @@ class Source:
     def _kept(self, trace: bytes) -> list[tuple[str, Array]]:
         """(value name, array) for every arena value that a step writes, as it was right after that step."""
         program = self.plan.program
-        writers: dict[View, int] = {}
+        writers: dict[View, list[int]] = defaultdict(list)
         for index, operation in enumerate(program.operations):
             for view in operation.writes:
-                writers[view.four_axes() if len(view.shape) == 3 else view] = index
-        found = []
+                writers[view].append(index)
+        values: dict[View, list[str]] = defaultdict(list)
         for name, view in program.values.items():
-            step = writers.get(view.four_axes() if len(view.shape) == 3 else view)
-            if view.storage.kind is not Kind.ARENA or step is None:
-                continue
-            arena = np.frombuffer(trace, np.uint8, program.arena_bytes, step * program.arena_bytes)
-            whole = arena[view.storage.offset_bytes :][: view.storage.size_bytes].view(view.element.name)
-            strides = [stride * view.element.size_bytes for stride in view.strides]
-            found.append((name, np.lib.stride_tricks.as_strided(whole[view.offset :], view.shape, strides).copy()))
+            if view.storage.kind is Kind.ARENA:
+                values[view.four_axes() if len(view.shape) == 3 and view not in writers else view].append(name)
+        found = []
+        for view, names in values.items():  # several names: each was computed in place of the one before
+            for name, step in zip(names, writers.get(view, [])[-len(names) :], strict=False):
+                arena = np.frombuffer(trace, np.uint8, program.arena_bytes, step * program.arena_bytes)
+                whole = arena[view.storage.offset_bytes :][: view.storage.size_bytes].view(view.element.name)
+                strides = [stride * view.element.size_bytes for stride in view.strides]
+                array = np.lib.stride_tricks.as_strided(whole[view.offset :], view.shape, strides).copy()
+                found.append((name, array))
         return found

@@ -10,6 +10,9 @@ from kakuri.codegen.kernels import (
     concat,
     conv,
     dense,
+    gather,
+    lrn,
+    lstm,
     movement,
     pad,
     polynomial,
@@ -21,7 +24,23 @@ from kakuri.codegen.kernels import (
 )
 from kakuri.codegen.kernels.kernel import Kernel
 
-_FILES = (binary, concat, conv, dense, movement, pad, polynomial, pool, reduce, resize, softmax, unary)
+_FILES = (
+    binary,
+    concat,
+    conv,
+    dense,
+    gather,
+    lrn,
+    lstm,
+    movement,
+    pad,
+    polynomial,
+    pool,
+    reduce,
+    resize,
+    softmax,
+    unary,
+)
 
 #: (domain, operator) -> its kernel.
 KERNELS: Mapping[tuple[str, str], Kernel] = {

@@ -94,3 +94,12 @@ KK_INLINE void vst_step(float *p, ptrdiff_t step, vf v, int n)
     for (int i = 0; i < n; i++)
         p[i * step] = lanes[i];
 }
+/* The first n <= KK_VL lanes. */
+KK_INLINE vf vld_n_or_all(const float *p, int n) { return n == KK_VL ? vld(p) : vld_n(p, n); }
+KK_INLINE void vst_n_or_all(float *p, vf v, int n)
+{
+    if (n == KK_VL)
+        vst(p, v);
+    else
+        vst_n(p, v, n);
+}
