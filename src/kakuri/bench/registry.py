@@ -8,7 +8,7 @@ from typing import Any
 from kakuri.bench.rows import Options, Row, machine
 from kakuri.errors import KakuriError
 
-_BENCHMARKS = {"encrypted-mnist": "kakuri.bench.encrypted_mnist"}
+_BENCHMARKS = {"encrypted-mnist": "kakuri.bench.encrypted_mnist", "codegen": "kakuri.bench.codegen"}
 
 
 def names() -> list[str]:
