@@ -315,8 +315,9 @@ class Remote:
             return self._session.settings.tier.left(self._session.stream("P", self._number, batch), rows)
 
     def _new_fingerprint(self, state: State) -> Fingerprint:
-        probes = max(probes_for(n, m, self._dtype) for n, m in (self._shape, self._shape[::-1]))
-        return Fingerprint(state, probes=probes, mixes=self._session.settings.tier.mixes)
+        mixes = self._session.settings.tier.mixes
+        probes = max(probes_for(n, m, self._dtype, mixes) for n, m in (self._shape, self._shape[::-1]))
+        return Fingerprint(state, probes=probes, mixes=mixes)
 
     def _moved(self, *tensors: Tensor) -> None:
         if not self._place.trusted:

@@ -37,13 +37,17 @@ from kakuri.trust import SystemEntropy
 
 SIGMAS = 8.0
 MISS = 2e-5
+_MIXING_LENGTH = 256  # blinding and unblinding: two rounds of sums of 64 on either side of the product
+_SHARED = 4.0  # how much of the mean variance every row of a mixing tier is granted
 _ONE_ENTRY = 0.01  # the error that must be caught: one entry, one percent of rms
 
 
-def probes_for(inner: int, outer: int, dtype: torch.dtype) -> int:
+def probes_for(inner: int, outer: int, dtype: torch.dtype, mixes: bool) -> int:
     """Probes so that one output off by 1 % of rms is missed at most twice in 100,000 times; at least two."""
     u = torch.finfo(dtype).eps / 2
-    sigma = u * math.sqrt(inner * outer * (1 / 3 + 1 / 2) / 4)
+    length, share = (inner + _MIXING_LENGTH, 1 + _SHARED) if mixes else (inner, 1.0)
+    spread = 2.0 if mixes else 1.0
+    sigma = u * math.sqrt(length * outer * share * (1 / 3 + spread / 2) / 4)
     single = 0.8 * SIGMAS * sigma / _ONE_ENTRY
     return max(2, math.ceil(math.log(MISS) / math.log(single))) if single < 1 else 8
 
@@ -94,7 +98,7 @@ class _Side:
 
     def _shared(self, noise: Tensor) -> Tensor:
         """Variances per row, for a tier that spreads every row's rounding over many rows."""
-        return noise + 4.0 * noise.mean() if self.mixes else noise
+        return noise + _SHARED * noise.mean() if self.mixes else noise
 
     def weight_norms(self) -> Tensor:
         """(n,) squared row norms: the anchored or the ones that the probes see, whichever is larger."""
@@ -108,7 +112,8 @@ class _Side:
         if self.mixes:  # a mixed column sees the mean weight
             spread = spread + squares.sum(1) * norms.mean()
         spread, outputs = self._shared(spread), self._shared(y.square().sum(1))
-        variance = 0.25 * x.shape[1] * (outputs / 3 + spread / 2) + squares @ self._shared(self.w_noise + 4.0 * norms)
+        length = x.shape[1] + (_MIXING_LENGTH if self.mixes else 0)
+        variance = 0.25 * length * (outputs / 3 + spread / 2) + squares @ self._shared(self.w_noise + 4.0 * norms)
         return (y @ self.probe - expected).abs(), SIGMAS * u * variance.sqrt()[:, None], expected
 
     def add_gradient(self, x: Tensor, dy: Tensor, accumulate: bool) -> None:
