@@ -28,7 +28,8 @@ def build(
     plan: OffloadPlan, optimizer: torch.optim.Optimizer, data: Iterable[Any] | None, log: AuditLog
 ) -> tuple[nn.Module, OffloadOptimizer, OffloadData]:
     """See ``OffloadPlan.build``."""
-    on_workers = plan.update == "worker" or (plan.update == "auto" and runs_on_workers(optimizer))
+    automatic = plan.settings.key_shift and runs_on_workers(optimizer)
+    on_workers = plan.update == "worker" or (plan.update == "auto" and automatic)
     if on_workers and not runs_on_workers(optimizer):
         raise KakuriError(
             "KK-O06",

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 class Counters:
     """blindings, unblindings: of tensors of a batch. weight_blindings: of W (with its velocity and gradient), first one
     and rotations included. moved_elements: of batches; weight_elements: of weights; both directions.
-    offloaded_flops: of products on untrusted workers, two for a multiplication with its addition.
+    offloaded_flops: of the model's products on untrusted workers (added rows do not count), two for a multiplication
+    with its addition.
     *_seconds: time of the master."""
 
     blindings: int = 0

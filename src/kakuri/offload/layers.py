@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from kakuri.offload.fresh import FreshProducts
 from kakuri.offload.remote import Remote, Ticket
 from kakuri.offload.session import Session
 from kakuri.offload.verify import State
@@ -107,7 +108,11 @@ class MasterWeight:
         self.weight_shape = weight.shape
         self.weight = weight
         self._sent = weight._version
-        self.remote = Remote(session, name, self._state(), own=self._state)
+        self.remote = (
+            Remote(session, name, self._state(), own=self._state)
+            if session.settings.key_shift
+            else FreshProducts(session, name, self._state)
+        )
 
     def multiply(self, x: Tensor) -> Tensor:
         """x (b, n) -> (b, m)."""

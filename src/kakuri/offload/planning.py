@@ -79,6 +79,7 @@ class OffloadPlan:
             "base": self.base,
             "journal_bytes": self.settings.journal_bytes,
             "clipping": self.settings.clipping,
+            "key_shift": self.settings.key_shift,
             "who_sees_what": self.threat.to_dict(),
         }
 
@@ -124,6 +125,7 @@ def plan(
     journal_bytes: int = 1 << 30,
     fail_limit: int = 8,
     clipping: bool = False,
+    key_shift: bool = True,
     master: Literal["process"] | None = None,
 ) -> OffloadPlan:
     """Plan to train ``module`` with its products on untrusted workers.
@@ -133,8 +135,9 @@ def plan(
     nobody else has them) or ``public``; T2 must know. accept_public_base: use T2 although it does not hide updates
     to a public base. keep: names of layers that stay in the master. update: where weights are updated. rotate_every:
     epochs between new keys, 0 for never. journal_bytes: memory for exact recovery, 0 for none. fail_limit: incidents
-    before the training stops. clipping: fetch and check gradients, so that ``clip_grad_norm_`` works. master:
-    ``process`` says that you know that the master is a plain process; without it a warning does.
+    before the training stops. clipping: fetch and check gradients, so that ``clip_grad_norm_`` works. key_shift: False
+    blinds every product afresh, to measure what key shift saves. master: ``process`` says that you know that the master
+    is a plain process; without it a warning does.
 
     Raises KK-O02 and up, all problems at once.
     """
@@ -158,6 +161,8 @@ def plan(
         problems.append(Problem("KK-O04", "numbers must not be negative, threads at least 1"))
     if update not in ("auto", "worker", "master"):
         problems.append(Problem("KK-O04", "no such place for updates", got=repr(update), limit="auto, worker, master"))
+    if update == "worker" and not key_shift:
+        problems.append(Problem("KK-O04", "without key shift the master updates", hint="leave update at 'auto'"))
     if problems:
         raise KakuriError.collect(problems)
     if master is None:
@@ -167,7 +172,7 @@ def plan(
             KakuriWarning,
             stacklevel=2,
         )
-    settings = Settings(chosen, journal_bytes, fail_limit, clipping)
+    settings = Settings(chosen, journal_bytes, fail_limit, clipping, key_shift)
     return OffloadPlan(module, chosen, workers, threads, tuple(names), kept, update, rotate_every, base, settings)
 
 

@@ -79,7 +79,7 @@ class Remote:
             self._moved(blinded, result)
             if ticket is not None:
                 ticket.generation = self._generation
-            self._computed(len(blinded))
+            self._computed(len(x))
             with counters.timed("blinding"):
                 counters.unblindings += 1
                 return left.undo(self._blinding.r.undo(self._whole(result, (len(blinded), self._shape[1]))))
@@ -102,7 +102,7 @@ class Remote:
             flags = (ticket.number, int(accumulate), int(wants_input))
             found = self._ask(Op.BACKWARD, flags, (blinded,), wants=int(wants_input))
             self._moved(blinded, *found)
-            self._computed(len(blinded) * (1 + int(wants_input)))
+            self._computed(len(dy) * (1 + int(wants_input)))
             dx = None
             if found:
                 with counters.timed("blinding"):
@@ -166,6 +166,7 @@ class Remote:
             self._journal.reset(state)
 
     def drop(self) -> None:
+        """Lets the place forget the layer."""
         self._place.ask(Message(Op.DROP, (self._number,)))
 
     def _until_right(
@@ -182,7 +183,7 @@ class Remote:
                         return result
                 reason = "the result is wrong"
             except KakuriError as error:
-                reason = _fault(error)
+                reason = fault(error)
             self._session.incident(self._place, self.name, what, reason)
 
     def _leave(self, gradient_matters: bool) -> None:
@@ -201,7 +202,7 @@ class Remote:
             if self._fingerprint.state_is_right(state, with_gradient=gradient_matters):
                 return (state if gradient_matters else State(state.w, state.v)), "the failed worker, checked"
         except KakuriError as error:
-            _fault(error)
+            fault(error)
         self._session.close("weights were lost")
         raise KakuriError(
             "KK-O35",
@@ -218,7 +219,7 @@ class Remote:
             try:
                 return self._start(state)
             except KakuriError as error:
-                self._session.incident(self._place, self.name, "load", _fault(error))
+                self._session.incident(self._place, self.name, "load", fault(error))
 
     def _start(self, state: State) -> None:
         """Fresh probes, and the blinded state to the place."""
@@ -240,7 +241,7 @@ class Remote:
         present = answer.integers
         fits = len(present) == 3 and sum(present) == len(answer.tensors) and set(present) <= {0, 1}
         if not fits or any(flag > want for flag, want in zip(present, wanted, strict=True)):
-            raise _misfit(place)
+            raise misfit(place)
         if not place.trusted:
             self._session.counters.weight_elements += sum(tensor.numel() for tensor in answer.tensors)
         tensors = iter(answer.tensors)
@@ -250,7 +251,7 @@ class Remote:
     def _fetch_state(self, place: Place) -> State:
         w, v, g = self._fetch(place, (1, 1, 1))
         if w is None:
-            raise _misfit(place)
+            raise misfit(place)
         return State(w, v, g)
 
     def _fingerprint_agrees(self, state: State) -> bool:
@@ -282,13 +283,13 @@ class Remote:
             sent = tuple(tensor.contiguous() for tensor in tensors)
             answer = self._place.ask(Message(op, (self._number, *integers), floats, sent))
         if len(answer.tensors) != wants:
-            raise _misfit(self._place)
+            raise misfit(self._place)
         return answer.tensors
 
     def _whole(self, tensor: Tensor, shape: tuple[int, int]) -> Tensor:
         """``tensor``, when a worker gave it the shape and dtype that it must have."""
         if tuple(tensor.shape) != shape or tensor.dtype != self._dtype:
-            raise _misfit(self._place)
+            raise misfit(self._place)
         return tensor
 
     def _new_ticket(self, x: Tensor) -> Ticket:
@@ -328,12 +329,12 @@ class Remote:
             self._session.counters.offloaded_flops += 2 * rows * self._shape[0] * self._shape[1]
 
 
-def _fault(error: KakuriError) -> str:
+def fault(error: KakuriError) -> str:
     """What a worker did wrong; any other error goes on."""
     if error.code not in _WORKER_FAULTS:
         raise error
     return error.problem.what
 
 
-def _misfit(place: Place) -> KakuriError:
+def misfit(place: Place) -> KakuriError:
     return KakuriError("KK-O22", "a worker refused: its answer does not fit", where=place.name)

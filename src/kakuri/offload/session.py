@@ -9,6 +9,7 @@ Does not guarantee: that Python's memory holds no further copy of a key.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -30,6 +31,7 @@ class Settings:
     journal_bytes: int = 1 << 30
     fail_limit: int = 8
     clipping: bool = False
+    key_shift: bool = True
 
 
 class Journalled(Protocol):
@@ -41,6 +43,7 @@ class Journalled(Protocol):
     def journal_bytes(self) -> int: ...
     def rotate(self) -> None: ...
     def snapshot(self) -> None: ...
+    def drop(self) -> None: ...
 
 
 class Session:
@@ -111,3 +114,7 @@ class Session:
         self.log.append("closed", {"reason": reason})
         if self._owns_pool:
             self.pool.close()
+        else:
+            for layer in self.layers:
+                with contextlib.suppress(KakuriError):  # a worker that is gone holds nothing any more
+                    layer.drop()

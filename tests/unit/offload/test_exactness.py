@@ -64,7 +64,9 @@ def gradients_agree(layer: nn.Module, x: Tensor, tier: str) -> None:
 @pytest.mark.parametrize("tier", TIERS)
 @settings(max_examples=12, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 70), st.integers(1, 70), st.booleans(), st.sampled_from([(), (3,), (2, 2)]))
-def test_linear_layers(tier: str, rows: int, n: int, m: int, bias: bool, more: tuple[int, ...]) -> None:
+def test_linear_layers(  # noqa: PLR0917
+    tier: str, rows: int, n: int, m: int, bias: bool, more: tuple[int, ...]
+) -> None:
     gradients_agree(nn.Linear(n, m, bias=bias), torch.randn(rows, *more, n), tier)
 
 
@@ -78,7 +80,7 @@ def test_linear_layers(tier: str, rows: int, n: int, m: int, bias: bool, more: t
     st.tuples(st.integers(1, 2), st.integers(1, 2)),
     st.sampled_from(["zeros", "reflect", "circular"]),
 )
-def test_convolutions(
+def test_convolutions(  # noqa: PLR0917
     tier: str,
     sizes: tuple[int, int, int],
     kernel: tuple[int, int],
