@@ -16,13 +16,22 @@ from kakuri.offload._torch import missing_torch
 
 if TYPE_CHECKING:
     from kakuri.offload.build import session_of
+    from kakuri.offload.checkpoint import load_checkpoint, save_checkpoint
     from kakuri.offload.places import Pool
     from kakuri.offload.planning import OffloadPlan, plan
     from kakuri.offload.session import Session
 
-__all__ = ["OffloadPlan", "Pool", "Session", "plan", "session_of"]
+__all__ = ["OffloadPlan", "Pool", "Session", "load_checkpoint", "plan", "save_checkpoint", "session_of"]
 
-_HOMES = {"OffloadPlan": "planning", "Pool": "places", "Session": "session", "plan": "planning", "session_of": "build"}
+_HOMES = {
+    "OffloadPlan": "planning",
+    "Pool": "places",
+    "Session": "session",
+    "load_checkpoint": "checkpoint",
+    "plan": "planning",
+    "save_checkpoint": "checkpoint",
+    "session_of": "build",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -96,8 +96,13 @@ class WorkerWeight:
         """The weight in the clear, checked."""
         return self.remote.state().w.T.reshape(self.weight_shape)
 
-    def set_weight(self, weight: Tensor) -> None:
-        self.remote.load(State(_matrix(weight), self.remote.state().v))
+    def plain_velocity(self) -> Tensor | None:
+        """The momentum buffer in the clear, checked."""
+        v = self.remote.state().v
+        return None if v is None else v.T.reshape(self.weight_shape)
+
+    def set_weight(self, weight: Tensor, velocity: Tensor | None) -> None:
+        self.remote.load(State(_matrix(weight), None if velocity is None else _matrix(velocity)))
 
 
 class MasterWeight:
@@ -175,7 +180,8 @@ class _Offloaded(nn.Module):
         elif weight.shape != self.home.weight_shape:
             error_msgs.append(f"{prefix}weight: shape {tuple(weight.shape)}, not {tuple(self.home.weight_shape)}")
         elif isinstance(self.home, WorkerWeight):
-            self.home.set_weight(weight)
+            velocity = self.home.plain_velocity()
+            self.home.set_weight(weight, velocity)
         else:
             with torch.no_grad():
                 self.home.weight.copy_(weight)
