@@ -51,7 +51,7 @@ class Trainer:
         start = time.perf_counter()
         self.optimizer.zero_grad()
         loss = functional.cross_entropy(self.model(x), y)
-        loss.backward()
+        torch.autograd.backward(loss)
         self.optimizer.step()
         self.seconds.append(time.perf_counter() - start)
         self.losses.append(float(loss.detach()))
@@ -114,7 +114,7 @@ def _flops(model: nn.Module) -> int:
     clone = copy.deepcopy(model)
     with FlopCounterMode(display=False) as counter:
         scores = clone(torch.randn(BATCH, 3, SIDE, SIDE))
-        functional.cross_entropy(scores, torch.zeros(BATCH, dtype=torch.long)).backward()
+        torch.autograd.backward(functional.cross_entropy(scores, torch.zeros(BATCH, dtype=torch.long)))
     return int(counter.get_total_flops())
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 from kakuri.errors import KakuriError
@@ -61,6 +62,23 @@ class Remote:
     @property
     def journal_bytes(self) -> int:
         return self._journal.nbytes if self._journal else 0
+
+    @property
+    def number(self) -> int:
+        """The layer's name towards workers."""
+        return self._number
+
+    def reveal(self, blinded: Tensor, rows: int, back: int) -> tuple[Tensor, Tensor]:
+        """For audits: the ``rows`` rows that a blinded input of ``back`` batches ago hides, and per row of it which
+        of them weighs most."""
+        left = self._left(self._batches - back, rows)
+        weights = left.apply(torch.eye(rows, dtype=self._dtype))
+        return left.undo(self._blinding.q.undo(blinded)), weights.abs().argmax(dim=1)
+
+    def weight_origins(self) -> Tensor:
+        """For audits: per row of W' the row of W that weighs most."""
+        turned = self._blinding.q.apply(torch.eye(self._shape[0], dtype=self._dtype)).T  # Q
+        return turned.abs().argmax(dim=1)
 
     def forward(self, x: Tensor, keep: bool) -> tuple[Tensor, Ticket | None]:
         """x (b, n) -> Y (b, m), and with ``keep`` the ticket of its backward pass."""

@@ -35,10 +35,9 @@ def test_a_restarted_master_goes_on_exactly(kind: str, tmp_path: Path) -> None:
     start = Convolutional()
     data = batches(6)
     undisturbed, optimizer, _ = build(copy.deepcopy(start), kind)
-    train(undisturbed, optimizer, data)
+    expected = train(undisturbed, optimizer, data)
     first, optimizer, _ = build(copy.deepcopy(start), kind)
     train(first, optimizer, data[:3])
-    optimizer.param_groups[0]["lr"] *= 1.0
     offload.save_checkpoint(path, first, optimizer, KEY, extra={"batch": 3})
     expected_noise = torch.rand(3)
     saved = path.read_bytes()
@@ -49,8 +48,9 @@ def test_a_restarted_master_goes_on_exactly(kind: str, tmp_path: Path) -> None:
     second, optimizer, _ = build(Convolutional(), kind)
     extra = offload.load_checkpoint(path, second, optimizer, KEY)
     assert torch.equal(torch.rand(3), expected_noise)
-    train(second, optimizer, data[extra["batch"] :])
-    assert largest_difference(second, undisturbed) < (2e-5 if kind == "SGD" else 1e-3)
+    assert train(second, optimizer, data[extra["batch"] :]) == pytest.approx(expected[3:], rel=1e-4)
+    if kind == "SGD":  # AdamW divides by gradients that are nothing but rounding, before normalisation
+        assert largest_difference(second, undisturbed) < 2e-5
 
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
