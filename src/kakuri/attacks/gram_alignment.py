@@ -5,7 +5,8 @@ weights the training started from, the blinded update follows up to one sign per
 Method: W0 = U S V^T from the base, W0' = U' S' V'^T from the first blinded weights; U'^T (W1' - W0') V' is the
 update in the base's singular basis up to signs; the known rows of the update fix the signs.
 Guarantees: works on any orthogonal blinding, permutations included, and the adversary is granted half of the true rows.
-Does not guarantee: signs without known rows; an adversary without any would need another anchor.
+Does not guarantee: signs without known rows, nor the part of an update outside the base's row and column space: for
+a weight of n x m the correlation stays below about sqrt(min(n, m) / max(n, m)).
 Source: orthogonal Procrustes alignment (Schoenemann 1966), here through singular vectors.
 Target: view with two messages per row, W0' and W1' (float32); ``shared["base"]``; truth ``update`` (n, m), rows of
 W1 - W0.
@@ -53,7 +54,7 @@ class GramAlignment(Attack):
         u_blind, _, vt_blind = np.linalg.svd(before, full_matrices=False)
         core = u_blind.T @ (after - before) @ vt_blind.T  # D (U^T dW V) D with unknown signs D
         known, asked = question.known[:, 0], question.asked[:, 0]
-        seen = np.linalg.lstsq(u[known], question.known_answers @ vt.T, rcond=None)[0]
+        seen = u[known].T @ question.known_answers @ vt.T  # the known rows' share of U^T dW V
         agreement = seen * core
         _, vectors = np.linalg.eigh(agreement + agreement.T)
         signs = np.where(vectors[:, -1] < 0, -1.0, 1.0)
@@ -63,9 +64,9 @@ class GramAlignment(Attack):
         return replace(target, views=target.plain, plain={}) if target.plain else target
 
     def planted(self, random: np.random.Generator) -> Target:
-        base = random.standard_normal((60, 24))
-        update = 0.05 * random.standard_normal((60, 3)) @ random.standard_normal((3, 24))
-        q, r = orthogonal(60, random), orthogonal(24, random)
+        base = random.standard_normal((48, 48))
+        update = 0.05 * random.standard_normal((48, 3)) @ random.standard_normal((3, 48))
+        q, r = orthogonal(48, random), orthogonal(48, random)
         shared = {"base": np.ascontiguousarray(base, "<f4").tobytes()}
         view = pairs(q @ base @ r.T, q @ (base + update) @ r.T)
         return Target("planted rotated weights", {"weights": view}, {"update": update}, shared=shared)

@@ -59,7 +59,7 @@ def test_matching_finds_permuted_rows_and_not_rotated_ones() -> None:
 def test_alignment_needs_the_base_model() -> None:
     attack = MATRIX_ATTACKS["gram_alignment"]
     planted = attack.planted(random(5))
-    another = random(6).standard_normal((60, 24)).astype("<f4").tobytes()
+    another = random(6).standard_normal((48, 48)).astype("<f4").tobytes()
     assert attack.run(planted, Budget(), random()).estimate.value > 0.95
     private = replace(planted, shared={"base": another}, plain=planted.views)
     assert attack.run(private, Budget(), random()).verdict is not Verdict.LEAK

@@ -59,7 +59,7 @@ def test_permutations_leak_everything_to_whoever_has_the_base() -> None:
     ):
         result = verdicts[attack, what]
         assert result.verdict is Verdict.LEAK
-        assert result.estimate.value > 0.8
+        assert result.estimate.value > (0.4 if attack == "gram_alignment" else 0.9)
 
 
 @pytest.mark.slow
@@ -71,4 +71,4 @@ def test_mixing_hides_private_weights_and_not_updates_of_a_public_base() -> None
     assert not private.leaks, str(private)
     public = audit.run(offloaded(found, found.plain_weights), ["gram_alignment"])
     assert public.results[0].verdict is Verdict.LEAK
-    assert public.results[0].estimate.value > 0.8
+    assert public.results[0].estimate.value > 0.4
