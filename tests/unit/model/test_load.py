@@ -264,7 +264,7 @@ def test_a_pipe_does_not_block(tmp_path):
     assert refusal(kk.load, tmp_path / "pipe.onnx").code == "KK-F12"
 
 
-@pytest.mark.parametrize(("name", "word"), [("net.tflite", "TFLite"), ("net.cfg", "Darknet")])
+@pytest.mark.parametrize(("name", "word"), [("net.tflite", "TFLite")])
 def test_formats_to_come_say_so(name, word):
     error = refusal(kk.load, name)
     assert error.code == "KK-M10"
