@@ -16,7 +16,7 @@ from kakuri.errors import KakuriError
 from kakuri.model.report import Report
 
 #: The protections that exist; DESIGN.md's others join with their rooms.
-PROTECTIONS = ("encrypted",)
+PROTECTIONS = ("encrypted", "codegen")
 
 
 def check(net: ir.Model, protection: str) -> Report:

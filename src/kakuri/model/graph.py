@@ -158,6 +158,25 @@ class Editor:
         self.inserted.append(node)
         return value
 
+    def append(
+        self,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        attributes: Mapping[str, AttributeValue],
+        *,
+        name: str,
+        outputs: Sequence[str],
+    ) -> ir.Node:
+        """A new standard node at the graph's end, its outputs without shapes."""
+        values = [ir.Value(name=fresh_name(self._values, output)) for output in outputs]
+        node = ir.node(op_type, list(inputs), dict(attributes), outputs=values, name=fresh_name(self._nodes, name))
+        self.graph.append(node)
+        return node
+
+    def reserve(self, name: str) -> str:
+        """``name`` or a number after it, kept from everything that the editor makes."""
+        return fresh_name(self._values, name)
+
     def substitute(self, node: ir.Node, value: ir.Value, *, keep_name: bool = True) -> None:
         """Let ``value`` stand for the first output of ``node`` everywhere, and remove ``node``.
 

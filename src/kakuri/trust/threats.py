@@ -144,3 +144,23 @@ ENCRYPTED_INFERENCE = ThreatStatement(
         Exposure("traffic pattern", _NETWORK, "times, sizes and counts of queries", True),
     ),
 )
+
+CODE_GENERATION = ThreatStatement(
+    room="codegen",
+    adversary="someone who extracts the app and looks for a model file or for an inference library's calls",
+    sees=(
+        "the binary: the machine code of every layer and the weights in the order in which the code reads them",
+        "everything in memory while it runs, when they control the device",
+    ),
+    does_not_see=("a model file, layer names or an inference library to hook: there is none",),
+    trusted_for=(("the compiler and the caller", "that the code which runs is the code which was generated"),),
+    not_guaranteed=(
+        "secrecy of the weights: at level 0 they stand in the binary as plain numbers in a documented layout",
+        "secrecy of the structure: loops and sizes can be read out of the machine code by a patient reader",
+        "anything against a dump of the running process: that needs a TEE, see the enclave room",
+    ),
+    exposures=(
+        Exposure("network weights", "owner of the device", "prepacked numbers in the binary", True),
+        Exposure("network structure", "owner of the device", "machine code of each layer", True),
+    ),
+)
