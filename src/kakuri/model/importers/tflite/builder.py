@@ -115,7 +115,9 @@ class Builder:
         """``value`` with its axes in the order ``axes``; a Reshape when only axes of size 1 move."""
         shape = static_shape(value)
         if sorted(axes) != list(range(len(shape))):
-            raise KakuriError("KK-M02", "the axes do not fit the tensor", where=name, got=f"{list(axes)[:8]} of {shape}")
+            raise KakuriError(
+                "KK-M02", "the axes do not fit the tensor", where=name, got=f"{list(axes)[:8]} of {shape}"
+            )
         if moves_nothing(shape, axes):
             return self.reshape(value, [shape[axis] for axis in axes], name)
         return self.node("Transpose", [value], {"perm": list(axes)}, name=name)
@@ -190,7 +192,6 @@ class Builder:
             value.name = self._output_names[index]
             describe(value, tensor.source)
             self.net.graph.outputs.append(value)
-
 
     def finish(self) -> None:
         """Raise every problem noted, or drop what folding left without use."""

@@ -209,7 +209,9 @@ class Operation:
         raise self.unsupported("has an unsupported fused activation", kind or self.integer(option))
 
     def clip(self, value: ir.Value, low: float, high: float) -> ir.Value:
-        bounds = [self.constant(suffix, np.asarray(bound, np.float32)) for suffix, bound in (("low", low), ("high", high))]
+        bounds = [
+            self.constant(suffix, np.asarray(bound, np.float32)) for suffix, bound in (("low", low), ("high", high))
+        ]
         return self.node("Clip", [value, *bounds])
 
     def moved(self, value: ir.Value, layout: Layout = Layout.SOURCE, index: int = 0) -> None:

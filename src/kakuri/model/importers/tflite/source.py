@@ -117,9 +117,7 @@ def _code(table: Table) -> str:
     return f"CUSTOM {table.text('CustomCode')}" if name == "CUSTOM" else name
 
 
-def _tensor(
-    index: int, table: Table, buffers: Sequence[Table], limits: Limits
-) -> tuple[SourceTensor, list[Problem]]:
+def _tensor(index: int, table: Table, buffers: Sequence[Table], limits: Limits) -> tuple[SourceTensor, list[Problem]]:
     name = table.text("Name")
     where = f"tensor {shown(name or str(index))}"
     number = table.integer("Type")
@@ -224,7 +222,9 @@ def _order_problems(model: SourceModel) -> Iterator[Problem]:
         if tensors[item].data is not None or not _static(tensors[item].shape):
             got = str(list(tensors[item].shape))
             hint = "export with fixed input sizes"
-            yield Problem("KK-M07", "an input needs a fixed shape", f"input {shown(tensors[item].name)}", got, hint=hint)
+            yield Problem(
+                "KK-M07", "an input needs a fixed shape", f"input {shown(tensors[item].name)}", got, hint=hint
+            )
     ready |= set(model.inputs)
     for operator in model.operators:
         where = f"node {shown(operator.label)}"
@@ -242,9 +242,7 @@ def _order_problems(model: SourceModel) -> Iterator[Problem]:
     )
 
 
-def _twice(
-    operator: SourceOperator, made: set[int], tensors: Sequence[SourceTensor], where: str
-) -> Iterator[Problem]:
+def _twice(operator: SourceOperator, made: set[int], tensors: Sequence[SourceTensor], where: str) -> Iterator[Problem]:
     for item in operator.outputs:
         if item >= 0 and (item in made or operator.outputs.count(item) > 1):
             yield Problem("KK-M02", f"{shown(tensors[item].name)} is computed twice", where)

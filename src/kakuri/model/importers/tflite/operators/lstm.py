@@ -66,8 +66,9 @@ def _stacked(op: Operation, indices: tuple[int, ...], suffix: str) -> ir.Value:
     if any(item is None or len(item.scale) != 1 or item.zero_point.any() for item in known):
         raise op.unsupported("has weights quantised in another way than by one scale each")
     scales = [np.repeat(item.scale, len(first)) for item in known if item is not None]
-    names = op.constant(f"{suffix}.scale", np.concatenate(scales)), op.constant(
-        f"{suffix}.zero_point", np.zeros(4 * len(first), first.dtype)
+    names = (
+        op.constant(f"{suffix}.scale", np.concatenate(scales)),
+        op.constant(f"{suffix}.zero_point", np.zeros(4 * len(first), first.dtype)),
     )
     return op.node("DequantizeLinear", [value, *names], {"axis": 1})
 
