@@ -25,10 +25,11 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from kakuri.errors import KakuriError
 from kakuri.zoo.data.dataset import ImageDataset
+from kakuri.zoo.training.batch_last import training_forward
 from kakuri.zoo.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kakuri.zoo.training.evaluate import accuracy_percent, activation_modules
 from kakuri.zoo.training.recipes import Recipe
-from kakuri.zoo.training.sources import Batch, FreshAugmentation, Pool, Source
+from kakuri.zoo.training.sources import Batch, Source
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class TrainingResult:
 
 def train(
     module: nn.Module,
-    source: ImageDataset | Pool,
+    source: ImageDataset | Source,
     recipe: Recipe,
     *,
     seed: int,
@@ -70,16 +71,16 @@ def train(
 ) -> TrainingResult:
     """Train ``module`` in place.
 
-    source: a dataset, whose training part is augmented afresh every epoch, or a pool from `make_pool`.
+    source: a dataset, whose training part is augmented as the recipe says, or a `Source` of one, where a teacher is.
     validation: its test part is measured, never learnt from; give ``dataset.hold_out(n)``.
     checkpoint: a file to go on from and to write every ``checkpoint_every`` epochs and at the end.
     observe: called after every epoch.
     Raises KK-Z12 when the loss is not finite, KK-Z13 when the recipe distils and the source has no teacher's answers,
     KK-Z21, KK-Z22 and KK-F10 for the checkpoint file.
     """
-    batches: Source = source if isinstance(source, Pool) else FreshAugmentation.of(source, recipe.augmentation)
-    if recipe.distillation and not (isinstance(source, Pool) and source.logits is not None):
-        hint = "make_pool(dataset, augmentation, teachers=[...])"
+    batches = source if isinstance(source, Source) else Source.of(source, recipe.augmentation)
+    if recipe.distillation and batches.teacher is None:
+        hint = "Source.of(dataset, augmentation, teachers=[...])"
         raise KakuriError("KK-Z13", "the recipe distils but the source has no teacher", where=recipe.name, hint=hint)
     state = _State(module, recipe, math.ceil(batches.size / recipe.batch_size))
     identity = {"recipe": recipe.to_dict(), "seed": seed, "source": _digest(batches), "start": _module_digest(module)}
@@ -195,11 +196,11 @@ def _run_epoch(state: _State, batches: Source, seed: int, epoch: int) -> tuple[f
     state.module.train()
     generator = torch.Generator().manual_seed(_epoch_seed(seed, epoch, "data"))
     total, correct = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.int64)
-    with torch.random.fork_rng(devices=[]), _excess_recorder(state) as excess:
+    with torch.random.fork_rng(devices=[]), _excess_recorder(state, epoch) as excess:
         torch.manual_seed(_epoch_seed(seed, epoch, "module"))
         for batch in batches.epoch(generator, state.recipe.batch_size):
             excess.clear()
-            logits = state.module(batch.images.contiguous(memory_format=torch.channels_last))
+            logits = training_forward(state.module, batch.images)
             loss = _loss(logits, batch, state.recipe)
             if excess:
                 loss = loss + state.recipe.range_penalty * torch.stack(excess).sum()
@@ -226,11 +227,11 @@ def _loss(logits: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
 
 
 @contextmanager
-def _excess_recorder(state: _State) -> Iterator[list[Tensor]]:
+def _excess_recorder(state: _State, epoch: int) -> Iterator[list[Tensor]]:
     """Collects, per activation and batch, the mean square by which inputs leave the activation's range."""
     found: list[Tensor] = []
     handles = []
-    if state.recipe.range_penalty:
+    if state.recipe.range_penalty and epoch > state.recipe.range_penalty_from * state.recipe.epochs:
         for part in activation_modules(state.module).values():
             radius = getattr(part, "radius", None) or state.recipe.range_limit
             if radius is not None:
@@ -254,13 +255,12 @@ def _epoch_seed(seed: int, epoch: int, purpose: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}/{purpose}".encode()).digest()[:8], "big") >> 1
 
 
-def _digest(batches: Source) -> str:
-    """A short SHA-256 of a source's images and labels, so that a checkpoint knows its data."""
-    digest = hashlib.sha256()
-    if isinstance(batches, Pool | FreshAugmentation):
-        for tensor in (batches.images, batches.labels):
-            digest.update(str(tuple(tensor.shape)).encode())
-            digest.update(tensor.contiguous().numpy().data)
+def _digest(source: Source) -> str:
+    """A short SHA-256 of images, labels, settings and the teacher's answers, so that a checkpoint knows its data."""
+    digest = hashlib.sha256(repr(source.settings).encode())
+    for tensor in (source.images, source.labels, *(() if source.teacher is None else (source.teacher,))):
+        digest.update(str(tuple(tensor.shape)).encode())
+        digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()[:16]
 
 
