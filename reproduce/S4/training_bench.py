@@ -20,7 +20,7 @@ from torch import nn
 
 from kakuri.zoo.data import ImageDataset
 from kakuri.zoo.onnx_evaluation import onnx_accuracy_percent
-from kakuri.zoo.training import RECIPES, Source, progress_bar, publish, to_onnx, train
+from kakuri.zoo.training import RECIPES, Pool, Source, progress_bar, publish, to_onnx, train
 
 SEED = 1
 
@@ -60,15 +60,16 @@ def training_arguments(description: str | None, data: str) -> argparse.ArgumentP
 def opened_bench(options: argparse.Namespace, dataset: ImageDataset) -> Bench:
     """The bench that the options describe; its folders exist afterwards."""
     torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)
     weights = options.weights or options.runs / "weights"
     for folder in (options.runs, weights):
         folder.mkdir(parents=True, exist_ok=True)
     return Bench(options.runs, weights, dataset, Console(stderr=True))
 
 
-def fit(bench: Bench, network: Network, module: nn.Module, source: Source) -> nn.Module:
+def fit(bench: Bench, network: Network, module: nn.Module, source: Source | Pool) -> nn.Module:
     """Train ``module`` by the network's recipe; a second call goes on where the first stopped."""
-    checkpoint = bench.runs / f"{network.name}.safetensors"
+    checkpoint = bench.runs / f"{network.name}.{network.recipe}.safetensors"
     with progress_bar(network.name, bench.console) as observe:
         train(module, source, RECIPES[network.recipe], seed=SEED, checkpoint=checkpoint, observe=observe)
     return module

@@ -84,15 +84,15 @@ class _TrainedPolynomial(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
         ctx.save_for_backward(x)
         ctx.derivative = tuple(power * c for power, c in enumerate(coefficients))[1:]
-        return _horner(x, coefficients)
+        return horner(x, coefficients)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
-        return _horner(x, ctx.derivative).mul_(gradients[0]), None
+        return horner(x, ctx.derivative).mul_(gradients[0]), None
 
 
-def _horner(x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
+def horner(x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
     """sum of coefficients[i] x^i, in one new tensor. At least one coefficient."""
     if len(coefficients) == 1:
         return torch.full_like(x, coefficients[0])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kakuri.zoo.training import Augmentation, augment
-from kakuri.zoo.training.augment import _sampled_in_groups, _sampling_grid
+from kakuri.zoo.training.augment import _ELASTIC_GRID, _enlarging
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -32,7 +32,6 @@ augmentations = st.builds(
     scale=st.tuples(st.floats(0.5, 1.0), st.floats(1.0, 1.5)),
     translation_pixels=st.floats(0, 3),
     elastic_pixels=st.floats(0, 1),
-    images_per_warp=st.integers(1, 6),
     crop_margin_pixels=st.integers(0, 3),
     flip=st.booleans(),
 )
@@ -108,21 +107,7 @@ def test_flip_mirrors_about_half() -> None:
     assert 430 < mirrored < 570
 
 
-@settings(deadline=None, max_examples=25)
-@given(st.integers(1, 9), st.integers(1, 3), st.integers(1, 5), st.integers(0, 2**31))
-def test_shared_warps_sample_as_the_general_sampler_does(count: int, channels: int, shared: int, seed: int) -> None:
-    """Strong warps, so that many samples lie across or beyond the border; also a last group that is not full."""
-    strong = Augmentation(40.0, (0.5, 1.8), 5.0, 2.0)
-    images, groups = torch.rand(count, channels, 9, 13), -(-count // shared)
-    grid = _sampling_grid(groups, 9, 13, strong, generator(seed))
-    each = grid.repeat_interleave(shared, 0)[:count]
-    expected = torch.nn.functional.grid_sample(images, each, padding_mode="zeros", align_corners=False)
-    torch.testing.assert_close(_sampled_in_groups(images, grid, shared), expected, atol=1e-5, rtol=1e-5)
-
-
-def test_images_of_a_group_share_a_warp_and_groups_do_not() -> None:
-    images = torch.rand(1, 1, 28, 28).repeat(6, 1, 1, 1)
-    warped = augment(images, Augmentation(20.0, elastic_pixels=1.0, images_per_warp=2), generator())
-    assert torch.equal(warped[::2], warped[1::2])
-    assert not torch.equal(warped[0], warped[2])
-    assert not torch.equal(warped[2], warped[4])
+def test_the_elastic_field_is_the_bicubic_enlargement_of_the_coarse_one() -> None:
+    coarse = torch.randn(3, 2, _ELASTIC_GRID, _ELASTIC_GRID)
+    expected = torch.nn.functional.interpolate(coarse, size=(12, 10), mode="bicubic", align_corners=True)
+    torch.testing.assert_close(_enlarging(12) @ coarse @ _enlarging(10).t(), expected, atol=1e-5, rtol=1e-5)

@@ -23,8 +23,11 @@ from kakuri.zoo.training import (
     Source,
     accuracy_percent,
     largest_activation_inputs,
+    load_pool,
     logits_of,
+    make_pool,
     progress_bar,
+    save_pool,
     train,
 )
 from kakuri.zoo.training.loop import _loss, _State
@@ -199,7 +202,7 @@ def test_distillation_loss_by_hand() -> None:
 
 def test_range_penalty_narrows_the_inputs(stripes: ImageDataset) -> None:
     plain = dataclasses.replace(FULL, epochs=6, range_penalty=0.0)
-    bound = dataclasses.replace(plain, range_penalty=10.0, range_limit=1.0)
+    bound = dataclasses.replace(plain, range_penalty=10.0, range_limit=0.5)
     largest = []
     for recipe in (plain, bound):
         module = fresh("square")
@@ -228,14 +231,37 @@ def test_a_loss_that_is_not_finite_stops_the_run(stripes: ImageDataset) -> None:
 
 
 def test_an_epoch_sees_every_image_once(stripes: ImageDataset) -> None:
-    batches = list(Source.of(stripes, Augmentation()).epoch(torch.Generator().manual_seed(1), 50))
-    assert [len(batch.labels) for batch in batches] == [50] * 6 + [20]
-    seen = torch.cat([batch.images for batch in batches]).flatten(1)
-    expected = torch.from_numpy(stripes.train_images).float().flatten(1) / 255
-    order = torch.cdist(seen, expected).argmin(1)
-    assert sorted(order.tolist()) == list(range(320))
-    torch.testing.assert_close(seen, expected[order])
-    assert torch.equal(torch.cat([batch.labels for batch in batches]), torch.from_numpy(stripes.train_labels)[order])
+    for source in (Source.of(stripes, Augmentation()), make_pool(stripes, Augmentation(), copies=2, seed=0)):
+        batches = list(source.epoch(torch.Generator().manual_seed(1), 50))
+        assert [len(batch.labels) for batch in batches] == [50] * 6 + [20]
+        seen = torch.cat([batch.images for batch in batches]).flatten(1)
+        expected = torch.from_numpy(stripes.train_images).float().flatten(1) / 255
+        order = torch.cdist(seen, expected).argmin(1)
+        assert sorted(order.tolist()) == list(range(320))
+        torch.testing.assert_close(seen, expected[order])
+        assert torch.equal(
+            torch.cat([batch.labels for batch in batches]), torch.from_numpy(stripes.train_labels)[order]
+        )
+
+
+def test_pool_holds_the_teachers_mean_answer(stripes: ImageDataset, tmp_path: Path) -> None:
+    teachers = [fresh("teacher"), networks.mnist_teacher(3)]
+    pool = make_pool(stripes, Augmentation(15.0), copies=3, seed=4, teachers=teachers)
+    assert pool.images.shape == (3, 320, 1, 28, 28)
+    assert not torch.equal(pool.images[0], pool.images[1])
+    answers = [logits_of(teacher, pool.images[2].numpy()) for teacher in teachers]
+    torch.testing.assert_close(pool.answers[2], (answers[0] + answers[1]) / 2)
+    save_pool(tmp_path / "pool", pool)
+    again = load_pool(tmp_path / "pool")
+    assert torch.equal(again.images, pool.images)
+    assert torch.equal(again.answers, pool.answers)
+    part = pool.without_last(20)
+    assert part.size == 300
+    assert torch.equal(part.answers, pool.answers[:, :300])
+    (tmp_path / "pool").write_bytes(b"no pool")
+    with pytest.raises(KakuriError) as refused:
+        load_pool(tmp_path / "pool")
+    assert refused.value.code == "KK-Z21"
 
 
 def test_each_image_comes_with_the_teachers_mean_answer(stripes: ImageDataset) -> None:
@@ -244,10 +270,10 @@ def test_each_image_comes_with_the_teachers_mean_answer(stripes: ImageDataset) -
     source = Source.of(stripes, Augmentation(15.0), teachers)
     answers = [logits_of(teacher, stripes.train_images) for teacher in teachers]
     expected = (answers[0] + answers[1]) / 2
-    torch.testing.assert_close(source.teacher, expected)
+    torch.testing.assert_close(source.answers, expected)
     for batch in source.epoch(torch.Generator().manual_seed(1), 50):
         rows = torch.cdist(batch.teacher, expected).argmin(1)
-        assert torch.equal(batch.teacher, source.teacher[rows])
+        assert torch.equal(batch.teacher, source.answers[rows])
         assert torch.equal(batch.labels, source.labels[rows])
 
 
@@ -263,10 +289,14 @@ def test_distillation_follows_the_teacher_against_the_labels(stripes: ImageDatas
 
 def test_distillation_without_a_teacher_is_refused(stripes: ImageDataset) -> None:
     recipe = dataclasses.replace(FULL, distillation=0.5)
-    for source in (stripes, Source.of(stripes, Augmentation())):
+    pool = make_pool(stripes, Augmentation(), copies=1, seed=0)
+    for source in (stripes, Source.of(stripes, Augmentation()), pool):
         with pytest.raises(KakuriError) as refused:
             train(fresh("square"), source, recipe, seed=1)
         assert refused.value.code == "KK-Z13"
+    with pytest.raises(KakuriError) as refused:
+        make_pool(stripes, Augmentation(), copies=0, seed=0)
+    assert refused.value.code == "KK-Z11"
 
 
 def test_the_range_penalty_waits_for_its_share_of_the_epochs(stripes: ImageDataset) -> None:

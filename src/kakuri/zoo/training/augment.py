@@ -23,16 +23,14 @@ class Augmentation:
 
     rotation_degrees: uniform in plus or minus this. scale: uniform factor of the drawn size, (smallest, largest).
     translation_pixels: uniform in plus or minus this, both axes. elastic_pixels: standard deviation of the displacement
-    at the points of a coarse grid. images_per_warp: so many consecutive images share one draw of those four; a warp of
-    16 images costs a tenth of 16 warps. crop_margin_pixels: zeros added on every side before a random crop of the old
-    size. flip: mirror left-right with probability one half.
+    at the points of a coarse grid. crop_margin_pixels: zeros added on every side before a random crop of the old size.
+    flip: mirror left-right with probability one half.
     """
 
     rotation_degrees: float = 0.0
     scale: tuple[float, float] = (1.0, 1.0)
     translation_pixels: float = 0.0
     elastic_pixels: float = 0.0
-    images_per_warp: int = 1
     crop_margin_pixels: int = 0
     flip: bool = False
 
@@ -63,13 +61,8 @@ def _uniform(count: int, low: float, high: float, generator: torch.Generator) ->
 
 def _warp(images: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
     count, _, height, width = images.shape
-    shared = settings.images_per_warp
-    if shared == 1:
-        grid = _sampling_grid(count, height, width, settings, generator)
-        return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    groups = math.ceil(count / shared)
-    grid = _sampling_grid(groups, height, width, settings, generator)
-    return _sampled_in_groups(images, grid, shared)
+    grid = _sampling_grid(count, height, width, settings, generator)
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def _sampling_grid(count: int, height: int, width: int, settings: Augmentation, generator: torch.Generator) -> Tensor:
@@ -84,41 +77,17 @@ def _sampling_grid(count: int, height: int, width: int, settings: Augmentation, 
     grid = functional.affine_grid(theta, [count, 1, height, width], align_corners=False)
     if settings.elastic_pixels:
         coarse = torch.randn(count, 2, _ELASTIC_GRID, _ELASTIC_GRID, generator=generator)
-        field = functional.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=True)
+        field = _enlarging(height) @ coarse @ _enlarging(width).t()
         pixel = torch.tensor([2 / width, 2 / height])
         grid = grid + field.permute(0, 2, 3, 1) * (settings.elastic_pixels * pixel)
     return grid
 
 
-def _sampled_in_groups(images: Tensor, grid: Tensor, shared: int) -> Tensor:
-    """Bilinear samples, zeros outside; ``grid[g]`` serves images g * shared to (g + 1) * shared - 1.
-
-    One image's pixel becomes a row over the images of its group, and each sample a weighted sum of four rows. The
-    result has the shape of images and strides with the batch innermost.
-    """
-    count, channels, height, width = images.shape
-    groups, pixels = len(grid), height * width
-    filled = functional.pad(images, (0, 0, 0, 0, 0, 0, 0, groups * shared - count))
-    rows = filled.reshape(groups, shared, channels, pixels).permute(0, 3, 2, 1).reshape(groups * pixels, -1)
-    position = (grid + 1) * (torch.tensor([width, height]) / 2) - 0.5
-    corner = position.floor()
-    after = position - corner
-    corner = corner.long()
-    places, shares = [], []
-    for down in (0, 1):
-        for right in (0, 1):
-            x, y = corner[..., 0] + right, corner[..., 1] + down
-            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            along_x = after[..., 0] if right else 1 - after[..., 0]
-            along_y = after[..., 1] if down else 1 - after[..., 1]
-            places.append(y.clamp(0, height - 1) * width + x.clamp(0, width - 1))
-            shares.append(along_x * along_y * inside)
-    place = torch.stack(places, -1).reshape(groups, pixels, 4) + (torch.arange(groups) * pixels)[:, None, None]
-    share = torch.stack(shares, -1).reshape(groups, pixels, 4)
-    chosen, weights = place.transpose(0, 1).reshape(-1, 4), share.transpose(0, 1).reshape(-1, 4)
-    sampled = functional.embedding_bag(chosen, rows, mode="sum", per_sample_weights=weights)
-    whole = sampled.reshape(height, width, groups, channels, shared).permute(2, 4, 3, 0, 1)
-    return whole.flatten(0, 1)[:count]
+def _enlarging(size: int) -> Tensor:
+    """(size, _ELASTIC_GRID): the bicubic enlargement of one axis, as the matrix that it is."""
+    identity = torch.eye(_ELASTIC_GRID)[None, None]
+    shape = (size, _ELASTIC_GRID)
+    return functional.interpolate(identity, size=shape, mode="bicubic", align_corners=True)[0, 0]
 
 
 def _pad_and_crop(images: Tensor, margin: int, generator: torch.Generator) -> Tensor:

@@ -80,32 +80,26 @@ class Recipe:
 #: Distortions for MNIST: table 5.4's, and ours in two strengths.
 MNIST_DOCUMENT = Augmentation(rotation_degrees=15.0, scale=(0.8, 1.2))
 MNIST_WIDE = Augmentation(rotation_degrees=15.0, scale=(0.85, 1.15), translation_pixels=1.5, elastic_pixels=0.7)
-MNIST_NEAR = Augmentation(
-    rotation_degrees=10.0, scale=(0.9, 1.1), translation_pixels=0.5, elastic_pixels=0.7, images_per_warp=32
-)
+MNIST_POOL = Augmentation(rotation_degrees=12.0, scale=(0.88, 1.12), translation_pixels=1.0, elastic_pixels=0.7)
 CIFAR_DOCUMENT = Augmentation(crop_margin_pixels=4, flip=True)
 
 _DISTILLED = Recipe(
     "distilled-mnist",
-    epochs=180,
-    augmentation=MNIST_NEAR,
-    batch_size=256,
-    learning_rate=3e-2,
-    weight_decay=0.0,
+    epochs=90,
+    batch_size=128,
+    learning_rate=5e-3,
     schedule="cosine",
-    warmup_epochs=2.0,
-    ema_decay=0.998,
-    distillation=0.7,
-    temperature=2.0,
+    warmup_epochs=1.0,
+    ema_decay=0.999,
+    distillation=0.9,
+    temperature=3.0,
     range_penalty=1.0,
     range_penalty_from=0.66,
     range_limit=5.0,
     gradient_clip=5.0,
 )
 
-_FINETUNED = replace(
-    _DISTILLED, name="finetuned-mnist", epochs=15, learning_rate=1e-2, warmup_epochs=1.0, range_penalty_from=0.0
-)
+_FINETUNED = replace(_DISTILLED, name="finetuned-mnist", epochs=12, learning_rate=3e-3, range_penalty_from=0.0)
 
 _DISTILLED_CIFAR10 = Recipe(
     "distilled-cifar10",
@@ -155,7 +149,6 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             ),
             _DISTILLED,
             _FINETUNED,
-            replace(_FINETUNED, name="rebased-mnist", epochs=20),
             _DISTILLED_CIFAR10,
             replace(_DISTILLED_CIFAR10, name="rebased-cifar10", epochs=10, learning_rate=5e-3, warmup_epochs=0.5),
             replace(_DISTILLED_CIFAR10, name="finetuned-cifar10", epochs=2, learning_rate=3e-3, warmup_epochs=0.2),
