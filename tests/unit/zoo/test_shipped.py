@@ -94,7 +94,7 @@ def test_each_shipped_network_reads_the_sample(name: str) -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_each_shipped_network_reaches_its_cards_accuracy(name: str) -> None:
     """Within two images of 10,000: another ONNX Runtime may round a tie differently."""
-    dataset = LOADERS[name.split("-")[0]](download=False)
+    dataset = LOADERS[name.split("-", maxsplit=1)[0]](download=False)
     ours = onnx_accuracy_percent(weights.path(name), dataset.test_images, dataset.test_labels)
     assert ours == pytest.approx(weights.card(name)["test_accuracy_percent"], abs=0.021)
     assert weights.card(name)["dataset"]["sha256"] == dataset.digests()
