@@ -20,8 +20,8 @@ from kakuri.encrypted.compile import Compiled
 from kakuri.encrypted.program import Program
 from kakuri.encrypted.schedule import peak_registers
 
-_BUTTERFLY_NS = {"scalar": 1.2, "avx2": 0.5, "ifma": 0.15}
-_MULTIPLY_ADD_NS = {"scalar": 0.8, "avx2": 0.5, "ifma": 0.2}
+_BUTTERFLY_NS = {"scalar": 1.2, "avx2": 0.5, "avx512": 0.4, "ifma": 0.15}
+_MULTIPLY_ADD_NS = {"scalar": 0.8, "avx2": 0.5, "avx512": 0.3, "ifma": 0.2}
 
 
 @dataclass(frozen=True)
