@@ -95,33 +95,58 @@ struct KernelFunctions {
         for (std::size_t j = 0; j < n; j += kLanes) V::store_words(r + j, V::permuted(a, permutation + j));
     }
 
-    // x, or x - p above (p - 1)/2.
+    // x, or x - p above (p - 1)/2, below 2^49 in size. Times a balanced factor that is a quotient below 2^48, whatever q is:
+    // products are within 1/2 + 1/16.
     struct CentredInput {
         const u64* words;
         Doubles prime;
         Doubles half;
+        Multiply weight;
 
-        explicit CentredInput(const ConvertTerm& term)
+        CentredInput(const ConvertTerm& term, u64 q)
             : words(term.input),
               prime(V::broadcast(static_cast<double>(term.prime))),
-              half(V::broadcast(static_cast<double>((term.prime - 1) / 2))) {}
+              half(V::broadcast(static_cast<double>((term.prime - 1) / 2))),
+              weight(Multiply::of(term.weight.w, q)) {}
         Doubles at(std::size_t j) const { return V::subtract_if_above(residues<V>(words + j), half, prime); }
     };
 
-    // Products of reduced inputs are within 1/2 + 1/16; kProductsPerReduction of them and a reduced sum fit a double.
     static void convert(const Modulus& m, u64* r, const ConvertTerm* terms, std::size_t count, u64, std::size_t n) {
         const Field<V> f(m.q);
         if (count == 1 && terms[0].weight.w == 1) {
-            const CentredInput input(terms[0]);
+            const CentredInput input(terms[0], m.q);
             for (std::size_t j = 0; j < n; j += kLanes) V::store_words(r + j, f.canonical(input.at(j)));
             return;
         }
+        convert_some(f, m.q, r, terms, count, false, n);
+    }
+
+    // Up to four inputs in one pass, with everything about them in registers.
+    static void convert_some(const Field<V>& f, u64 q, u64* r, const ConvertTerm* terms, std::size_t count, bool add,
+                             std::size_t n) {
+        switch (count) {
+            case 1:
+                return convert_exactly<1>(f, q, r, terms, add, n);
+            case 2:
+                return convert_exactly<2>(f, q, r, terms, add, n);
+            case 3:
+                return convert_exactly<3>(f, q, r, terms, add, n);
+            case 4:
+                return convert_exactly<4>(f, q, r, terms, add, n);
+            default:
+                convert_exactly<4>(f, q, r, terms, add, n);
+                return convert_some(f, q, r, terms + 4, count - 4, true, n);
+        }
+    }
+
+    template <std::size_t kCount>
+    static void convert_exactly(const Field<V>& f, u64 q, u64* r, const ConvertTerm* terms, bool add, std::size_t n) {
+        const auto inputs = [&]<std::size_t... kAt>(std::index_sequence<kAt...>) {
+            return std::array<CentredInput, kCount>{CentredInput(terms[kAt], q)...};
+        }(std::make_index_sequence<kCount>());
         for (std::size_t j = 0; j < n; j += kLanes) {
-            Doubles sum = V::broadcast(0);
-            for (std::size_t i = 0; i < count; ++i) {
-                sum = sum + f.multiply(f.reduce(CentredInput(terms[i]).at(j)), Multiply::of(terms[i].weight.w, m.q));
-                if (i % kProductsPerReduction == kProductsPerReduction - 1) sum = f.reduce(sum);
-            }
+            Doubles sum = add ? residues<V>(r + j) : V::broadcast(0);
+            for (std::size_t i = 0; i < kCount; ++i) sum = sum + f.multiply(inputs[i].at(j), inputs[i].weight);
             V::store_words(r + j, f.canonical(sum));
         }
     }

@@ -78,11 +78,13 @@ struct Transform {
     }
     // Cooley-Tukey, two stages. With kReduce the first entry is brought within 1/2 first. Several independent quads go
     // side by side: the long latency of one hides behind the others.
-    template <bool kReduce, std::size_t kCount>
-    static void forward_quads(Quad* v, const Factor3& w, const Field<V>& f) {
+    // They share the factors of one node or have their own.
+    template <bool kReduce, std::size_t kCount, bool kShared = true>
+    static void forward_quads(Quad* v, const Factor3* w, const Field<V>& f) {
+        const auto factor = [&](std::size_t i, std::size_t which) { return w[kShared ? 0 : i][which]; };
         Doubles s[kCount], t[kCount];
-        for (std::size_t i = 0; i < kCount; ++i) s[i] = f.multiply(v[i].x2, w[0]);
-        for (std::size_t i = 0; i < kCount; ++i) t[i] = f.multiply(v[i].x3, w[0]);
+        for (std::size_t i = 0; i < kCount; ++i) s[i] = f.multiply(v[i].x2, factor(i, 0));
+        for (std::size_t i = 0; i < kCount; ++i) t[i] = f.multiply(v[i].x3, factor(i, 0));
         if (kReduce)
             for (std::size_t i = 0; i < kCount; ++i) v[i].x0 = f.reduce(v[i].x0);
         for (std::size_t i = 0; i < kCount; ++i) {
@@ -91,8 +93,8 @@ struct Transform {
             v[i].x3 = v[i].x1 - t[i];
             v[i].x1 = v[i].x1 + t[i];
         }
-        for (std::size_t i = 0; i < kCount; ++i) s[i] = f.multiply(v[i].x1, w[1]);
-        for (std::size_t i = 0; i < kCount; ++i) t[i] = f.multiply(v[i].x3, w[2]);
+        for (std::size_t i = 0; i < kCount; ++i) s[i] = f.multiply(v[i].x1, factor(i, 1));
+        for (std::size_t i = 0; i < kCount; ++i) t[i] = f.multiply(v[i].x3, factor(i, 2));
         for (std::size_t i = 0; i < kCount; ++i) {
             v[i].x1 = v[i].x0 - s[i];
             v[i].x0 = v[i].x0 + s[i];
@@ -123,7 +125,7 @@ struct Transform {
                     v[i] = {load<kFromWords>(p), load<kFromWords>(p + h), load<kFromWords>(p + 2 * h),
                             load<kFromWords>(p + 3 * h)};
                 }
-                forward_quads<kReduce, kAtOnce>(v, w, f);
+                forward_quads<kReduce, kAtOnce>(v, &w, f);
                 for (std::size_t i = 0; i < kAtOnce; ++i) {
                     u64* p = x + j + i * kLanes;
                     V::store(p, v[i].x0);
@@ -152,24 +154,47 @@ struct Transform {
         }
     }
 
-    // The last four stages on `words` words at offset `at` of the polynomial.
+    // The last four stages on kCount groups at p, the first of which starts with node k.
+    template <std::size_t kCount>
+    static void forward_groups(const u64* table, const u64* tail, u64* p, std::size_t k, const Field<V>& f) {
+        Quad v[kCount];
+        Factor3 w[kCount];
+        for (std::size_t i = 0; i < kCount; ++i) {
+            const u64* x = p + i * kGroup;
+            const std::size_t at = k + i * (kGroup / kNode);
+            v[i] = V::split_nodes(
+                {V::load(x), V::load(x + kLanes), V::load(x + 2 * kLanes), V::load(x + 3 * kLanes)});
+            w[i][0] = nodes(table, at, 1);
+            w[i][1] = nodes(table, 2 * at, 2);
+            w[i][2] = nodes(table, 2 * at + 1, 2);
+        }
+        forward_quads<true, kCount, false>(v, w, f);
+        for (std::size_t i = 0; i < kCount; ++i) {
+            v[i] = V::transpose(v[i]);
+            for (std::size_t t = 0; t < 3; ++t) w[i][t] = tail_node(tail + i * kTailWords, t, f);
+        }
+        forward_quads<true, kCount, false>(v, w, f);
+        for (std::size_t i = 0; i < kCount; ++i) {
+            u64* x = p + i * kGroup;
+            const Quad out = V::join_nodes(V::transpose_back(v[i]));
+            V::store_words(x, f.canonical(out.x0));
+            V::store_words(x + kLanes, f.canonical(out.x1));
+            V::store_words(x + 2 * kLanes, f.canonical(out.x2));
+            V::store_words(x + 3 * kLanes, f.canonical(out.x3));
+        }
+    }
+
+    // The same on `words` words at offset `at` of the polynomial.
     static void forward_tail(const u64* table, std::size_t n, u64* x, std::size_t at, std::size_t words,
                              const Field<V>& f) {
-        const u64* group = table + n / 2 + at / kGroup * kTailWords;
+        constexpr std::size_t kAtOnce = 2;
+        const u64* tail = table + n / 2 + at / kGroup * kTailWords;
         std::size_t k = (n + at) / kNode;
-        for (u64 *p = x + at, *end = p + words; p < end; p += kGroup, group += kTailWords, k += kGroup / kNode) {
-            const Factor3 outer = {nodes(table, k, 1), nodes(table, 2 * k, 2), nodes(table, 2 * k + 1, 2)};
-            const Factor3 inner = {tail_node(group, 0, f), tail_node(group, 1, f), tail_node(group, 2, f)};
-            Quad v = V::split_nodes(
-                {V::load(p), V::load(p + kLanes), V::load(p + 2 * kLanes), V::load(p + 3 * kLanes)});
-            forward_quads<true, 1>(&v, outer, f);
-            v = V::transpose(v);
-            forward_quads<true, 1>(&v, inner, f);
-            v = V::join_nodes(V::transpose_back(v));
-            V::store_words(p, f.canonical(v.x0));
-            V::store_words(p + kLanes, f.canonical(v.x1));
-            V::store_words(p + 2 * kLanes, f.canonical(v.x2));
-            V::store_words(p + 3 * kLanes, f.canonical(v.x3));
+        if (words == kGroup) return forward_groups<1>(table, tail, x + at, k, f);
+        for (u64 *p = x + at, *end = p + words; p < end; p += kAtOnce * kGroup) {
+            forward_groups<kAtOnce>(table, tail, p, k, f);
+            tail += kAtOnce * kTailWords;
+            k += kAtOnce * kGroup / kNode;
         }
     }
 

@@ -5,13 +5,11 @@
 
 #include <vector>
 
-#include "ifma_transform.hpp"
+#include "ifma_linear.hpp"
 #include "kernels.hpp"
-#include "linear_scalar.hpp"
 
 namespace kakuri::ckks::ifma {
 
-inline constexpr std::size_t kTermsAtOnce = 2048;
 inline constexpr std::size_t kOutputsAtOnce = 4;
 inline constexpr std::size_t kTileWords = 64;  // coefficients of every input packed side by side
 
@@ -21,32 +19,8 @@ struct KernelFunctions {
     using Field = typename T::Field;
     using Multiplier = typename T::Multiplier;
 
-    // A sum of products in two halves, and how to bring it to [0, q).
-    struct Sum {
-        V low = V::broadcast(0);
-        V high = V::broadcast(0);
-        void add_product(V a, V b) {
-            low = V::add_low(low, a, b);
-            high = V::add_high(high, a, b);
-        }
-    };
-    struct Reduction {
-        Field f;
-        V q4;
-        Multiplier one, two_52, two_104;
-        explicit Reduction(const Modulus& m)
-            : f(m.q),
-              q4(V::broadcast(4 * m.q)),
-              one(T::multiplier(1, m.q)),
-              two_52(T::multiplier(m.power(2, 52), m.q)),
-              two_104(T::multiplier(m.power(2, 104), m.q)) {}
-        V operator()(Sum s) const {
-            const V high = s.high + V::shift_right_52(s.low);
-            const V x = f.multiply(V::low52(s.low), one) + f.multiply(V::low52(high), two_52) +
-                        f.multiply(V::shift_right_52(high), two_104);  // below 6q
-            return f.canonical(V::smaller(x, x - q4));
-        }
-    };
+    using Sum = ifma::Sum<V>;
+    using Reduction = ifma::Reduction<V>;
 
     static void forward(const NttTables& tables, u64* x) {
         if (tables.n() < kSmallestTransform) return scalar_kernels()->forward(tables, x);
@@ -57,7 +31,25 @@ struct KernelFunctions {
         T::inverse(tables, x, factor);
     }
 
-    static void scalar_fold(const Modulus& m, u64* x, Factor w, std::size_t n) { scalar_kernels()->fold(m, x, w, n); }
+    static void fold(const Modulus& m, u64* x, Factor w, std::size_t n) {
+        const Field f(m.q);
+        const Multiplier factor = T::multiplier(w.w, m.q);
+        const auto sum = [&](V a, V b) { return f.canonical(a + f.multiply(b, factor)); };
+        const auto pair = [&](std::size_t i) {
+            const u64 a = x[i];
+            const u64 b = x[n - i];
+            x[i] = m.add(a, m.multiply(b, w));
+            x[n - i] = m.add(b, m.multiply(a, w));
+        };
+        for (std::size_t i = 1; i < kWidth; ++i) pair(i);
+        for (std::size_t i = kWidth; i < n / 2; i += kWidth) {
+            u64* mirrored = x + (n - i - kWidth + 1);
+            const V a = V::load(x + i), b = V::reversed(V::load_unaligned(mirrored));
+            sum(a, b).store(x + i);
+            V::reversed(sum(b, a)).store_unaligned(mirrored);
+        }
+        pair(n / 2);
+    }
 
     static void add(const Modulus& m, u64* r, const u64* a, const u64* b, std::size_t n) {
         const V q = V::broadcast(m.q);
@@ -225,9 +217,9 @@ struct KernelFunctions {
     }
 
     static constexpr Kernels table(const char* name) {
-        return {name,     forward,         inverse,  scalar_fold,          add,    subtract, negate,  add_scalar,
+        return {name,     forward,         inverse,           fold,   add,    subtract, negate,  add_scalar,
                 multiply, multiply_scalar, subtract_multiply, tensor, permute,  convert, inner_product,
-                dot,      weighted_sum, scalar::add_rotation, scalar::pack_rotation, scalar::diagonal_sums};
+                dot,      weighted_sum, add_rotation<V>, pack_rotation<V>, diagonal_sums<V>};
     }
 };
 

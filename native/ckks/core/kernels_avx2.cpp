@@ -1,6 +1,8 @@
 // Purpose: the kernel table for AVX2 with FMA.
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <utility>
 #include <vector>
 
 #include "simd256.hpp"

@@ -1,6 +1,8 @@
 // Purpose: the kernel table for AVX-512 without integer FMA (Skylake-X, Cascade Lake): doubles, eight at a time.
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <utility>
 #include <vector>
 
 #include "simd512.hpp"

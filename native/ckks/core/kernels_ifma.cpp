@@ -29,6 +29,11 @@ struct Vector512 {
     static Vector512 load(const u64* p) { return {_mm512_load_si512(p)}; }
     static Vector512 broadcast(u64 v) { return {_mm512_set1_epi64(static_cast<long long>(v))}; }
     void store(u64* p) const { _mm512_store_si512(p, x); }
+    static Vector512 load_unaligned(const u64* p) { return {_mm512_loadu_si512(p)}; }
+    void store_unaligned(u64* p) const { _mm512_storeu_si512(p, x); }
+    static Vector512 reversed(Vector512 a) {
+        return {_mm512_permutexvar_epi64(_mm512_set_epi64(0, 1, 2, 3, 4, 5, 6, 7), a.x)};
+    }
     static Vector512 smaller(Vector512 a, Vector512 b) { return {_mm512_min_epu64(a.x, b.x)}; }
     static Vector512 low52(Vector512 a) { return {_mm512_and_si512(a.x, _mm512_set1_epi64((1LL << 52) - 1))}; }
     static Vector512 shift_right_52(Vector512 a) { return {_mm512_srli_epi64(a.x, 52)}; }

@@ -26,6 +26,11 @@ struct PortableVector {
         return each([&](std::size_t) { return v; });
     }
     void store(u64* p) const { std::copy(x, x + 8, p); }
+    static PortableVector load_unaligned(const u64* p) { return load(p); }
+    void store_unaligned(u64* p) const { store(p); }
+    static PortableVector reversed(const PortableVector& a) {
+        return each([&](std::size_t i) { return a.x[7 - i]; });
+    }
     friend PortableVector operator+(const PortableVector& a, const PortableVector& b) {
         return each([&](std::size_t i) { return a.x[i] + b.x[i]; });
     }
