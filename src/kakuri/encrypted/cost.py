@@ -44,7 +44,7 @@ def sizes(chain: Chain, compiled: Compiled) -> Sizes:
     if program.relinearization_level is not None:
         levels.append(program.relinearization_level)
     keys = sum(_key_bits(chain, level) for level in levels) // 8
-    limb = chain.slots * 2 * 8
+    limb = chain.n * 8
     plains = sum((plain.level + 1) * limb for plain in program.plains)
     ciphertexts = peak_registers(program) * (chain.top_level + 1) * 2 * limb
     unpacked = sum(2 * _digits(chain, lv) * (lv + 1 + len(chain.special_moduli)) * limb for lv in levels)
@@ -61,17 +61,17 @@ def _digits(chain: Chain, level: int) -> int:
 
 
 def _limb_bits(chain: Chain, level: int) -> int:
-    return 2 * chain.slots * sum(q.bit_length() for q in chain.moduli[: level + 1])
+    return chain.n * sum(q.bit_length() for q in chain.moduli[: level + 1])
 
 
 def _key_bits(chain: Chain, level: int) -> int:
-    special = 2 * chain.slots * sum(q.bit_length() for q in chain.special_moduli)
+    special = chain.n * sum(q.bit_length() for q in chain.special_moduli)
     return _digits(chain, level) * (_limb_bits(chain, level) + special)
 
 
 def seconds(chain: Chain, program: Program) -> float:
     """Estimated seconds on one core: transforms and multiply-accumulates of every instruction."""
-    n, k = 2 * chain.slots, len(chain.special_moduli)
+    n, k = chain.n, len(chain.special_moduli)
     transforms = products = 0.0
     for instruction in program.instructions:
         level = min(program.registers[r].level for r in p.reads(instruction))

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Prices:
-    """n: ring dimension. special: special primes. In nanoseconds: butterfly; multiply_add, per residue of a diagonal; key,
-    per residue of a switching key, which comes from memory; load, per coefficient of a query that is unpacked."""
+    """n: ring dimension. special: special primes. In nanoseconds: butterfly; multiply_add, per residue of a diagonal;
+    key, per residue of a switching key, which comes from memory; load, per coefficient of a query that is
+    unpacked."""
 
     n: int
     special: int = 1
