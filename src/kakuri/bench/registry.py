@@ -8,7 +8,10 @@ from typing import Any
 from kakuri.bench.rows import Options, Row, machine
 from kakuri.errors import KakuriError
 
-_BENCHMARKS = {"encrypted-mnist": "kakuri.bench.encrypted_mnist"}
+_BENCHMARKS = {
+    "encrypted-mnist": "kakuri.bench.encrypted_mnist",
+    "encrypted-cifar10": "kakuri.bench.encrypted_cifar10",
+}
 
 
 def names() -> list[str]:
