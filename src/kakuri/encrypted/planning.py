@@ -3,7 +3,7 @@
 Purpose: prepare the model, choose packing, ring, moduli and scales; say what it costs and who sees what.
 Guarantees: touches no key and no secret randomness; the parameters are at least 128-bit secure (the kernel refuses
 others); operation counts come from a dry run of the very program that will run.
-Does not guarantee: ``estimated_seconds`` beyond a factor of about two; it is a count of transforms, not a measurement.
+Does not guarantee: ``estimated_seconds`` on a busy machine; it is counts of work times what ``calibration`` measured.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from kakuri import _ckks_secret, model
 from kakuri.encrypted import cost
 from kakuri.encrypted.backends.simulated import SimulatedBackend
+from kakuri.encrypted.calibration import this_machine
 from kakuri.encrypted.chain import Chain, find_chain, level_bits, precisions
 from kakuri.encrypted.client import Client
 from kakuri.encrypted.compile import Compiled, Probe, probe
@@ -36,6 +37,7 @@ from kakuri.encrypted.packings.registry import packing as packing_named
 from kakuri.encrypted.prepare import prepare
 from kakuri.encrypted.schedule import peak_registers
 from kakuri.encrypted.server import Recipe, Server
+from kakuri.encrypted.timing import seconds
 from kakuri.errors import KakuriError, KakuriWarning, Problem
 from kakuri.trust.threats import ENCRYPTED_INFERENCE
 
@@ -103,7 +105,7 @@ class EncryptedPlan:
             "answer_bytes": sizes.answer_bytes,
             "peak_ciphertexts": peak_registers(program),
             "memory_bytes": sizes.memory_bytes,
-            "estimated_seconds": cost.seconds(chain, program),
+            "estimated_seconds": seconds(chain, program, this_machine()),
             "error_estimate": self.compiled.error,
             "precision_bits": self.deployment.precision_bits,
             "operations": dict(self.counts),

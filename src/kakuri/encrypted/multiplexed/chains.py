@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from kakuri import _ckks
 from kakuri.encrypted.build import Builder
 from kakuri.encrypted.chain import STANDARD, Chain, slots_of
-from kakuri.encrypted.cost import seconds
 from kakuri.encrypted.fuse import fuse_rescales
 from kakuri.encrypted.multiplexed.emit import Emitter, Prepared, Value
 from kakuri.encrypted.multiplexed.scales import MAX_LIMB_BITS, MIN_LIMB_BITS, ElasticChain, Policy
 from kakuri.encrypted.multiplexed.steps import Assignment
 from kakuri.encrypted.noise import NoiseModel
+from kakuri.encrypted.timing import seconds
 
 MESSAGE_BITS = (20, 36)
 MOST_TRIED = 12  # chains looked at in full once one is precise enough
