@@ -1,6 +1,6 @@
 """What a unit of work costs on this machine, measured once.
 
-Purpose: four operations of the kernel are timed on a small ring (about a second); ``timing`` predicts programs from them.
+Purpose: operations of the kernel are timed on a small ring (about a second); ``timing`` predicts programs from them.
 Guarantees: keys made here are thrown away; the result is kept in the user's cache folder under the processor's name
 and the kernel path, and measured again when either changes.
 Does not guarantee: anything while other programs use the machine; delete the file to measure again.

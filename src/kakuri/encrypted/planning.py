@@ -42,7 +42,7 @@ from kakuri.errors import KakuriError, KakuriWarning, Problem
 from kakuri.trust.threats import ENCRYPTED_INFERENCE
 
 LOG_NS = (13, 14, 15, 16)
-RELATIVE_ERROR = 2.0**-9  # of an answer of typical size, in multiplexed packing
+RELATIVE_ERROR = 2.0**-10  # of an answer of typical size, in multiplexed packing
 HEADROOM = 4.0  # answers may exceed the calibrated ones by this factor before they overflow
 
 

@@ -187,7 +187,9 @@ def _diagonals(step: Transform, gain: float) -> Diagonals:
             outputs, inputs, step.split.giant, step.split.baby, gain * values(step.cover), strict=True
         )
     ]
-    return Diagonals.of(entries, step.cover.problem.target.ciphertexts)
+    offsets = step.fold.offsets
+    around = len(offsets) > 1 and len(offsets) * offsets[1] == step.cover.problem.target.slots
+    return Diagonals.of(entries, step.cover.problem.target.ciphertexts, everywhere=around)
 
 
 def spread_channels(layout: Layout, per_channel: Float64) -> Float64:

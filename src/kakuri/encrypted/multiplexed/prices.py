@@ -21,7 +21,7 @@ class Prices:
     butterfly: float = 0.8
     multiply_add: float = 0.35
     key: float = 0.9
-    load: float = 4.0
+    load: float = 20.0
 
     def _transforms(self, count: float) -> float:
         return count * self.n / 2 * math.log2(self.n) * self.butterfly
