@@ -1,4 +1,5 @@
-"""``kakuri build ROOM MODEL -o PACKAGE --keys KEYFILE``: the server's package and the client's key.
+"""``kakuri build encrypted MODEL -o PACKAGE --keys KEYFILE``: the server's package and the client's key.
+``kakuri build codegen MODEL -o FOLDER``: a C project.
 
 Guarantees: either both files appear or neither; an existing key is kept without ``--force``.
 """
@@ -13,16 +14,20 @@ from typing import Annotated
 
 import typer
 
-from kakuri import encrypted
+from kakuri import codegen, encrypted
 from kakuri.cli.output import JsonOption, facts, output_of
 from kakuri.cli.passphrases import new_passphrase
 from kakuri.cli.rooms import (
     CalibrationOption,
+    CommentsOption,
+    EntryOption,
     ModelArgument,
     PackingOption,
     PrecisionOption,
     RoomArgument,
+    TargetOption,
     ThreadsOption,
+    WeightsOption,
     calibration,
     check_room,
     load_model,
@@ -37,8 +42,13 @@ def command(
     room: RoomArgument,
     source: ModelArgument,
     *,
-    package: Annotated[Path, typer.Option("-o", "--output", help="The server's package to write (.kkr).")],
-    keys: Annotated[Path, typer.Option("--keys", help="The client's secret key file to write (.kkey, mode 0600).")],
+    package: Annotated[
+        Path, typer.Option("-o", "--output", help="The server's package to write (.kkr); codegen: a folder.")
+    ],
+    keys: Annotated[
+        Path | None,
+        typer.Option("--keys", help="The client's secret key file to write (.kkey, mode 0600).", show_default=False),
+    ] = None,
     given: CalibrationOption = None,
     packing: PackingOption = "auto",
     precision_bits: PrecisionOption = None,
@@ -46,11 +56,25 @@ def command(
     passphrase: Annotated[bool, typer.Option("--passphrase", help="Protect the key file by a passphrase.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files; the old key is lost.")] = False,
     threads: ThreadsOption = None,
+    target: TargetOption = "x86-64",
+    entry: EntryOption = "infer",
+    weights: WeightsOption = "embedded",
+    comments: CommentsOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Make keys and compile the network: one file for the server, one for the client."""
+    """Make keys and compile the network: one file for the server, one for the client; or write the network as C."""
     output = output_of(context)
     check_room(room)
+    if room == "codegen":
+        code = codegen.plan(load_model(source), target=target, entry=entry, weights=weights, comments=comments)
+        code.build(package, overwrite=force)
+        names = sorted(code.files())
+        output.result(
+            {"folder": str(package), "files": names, "plan": code.to_dict()}, facts({str(package): ", ".join(names)})
+        )
+        return
+    if keys is None:
+        raise KakuriError("KK-C01", "Missing option '--keys'.", hint="kakuri build --help")
     _check_targets(package, keys, force)
     secret_words = new_passphrase(passphrase)
     net = load_model(source)

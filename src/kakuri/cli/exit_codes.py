@@ -5,7 +5,7 @@
 | 0 | done | |
 | 1 | a defect of Kakuri itself | anything that is no ``KakuriError`` |
 | 2 | wrong use of the command | KK-C, names of attacks, networks, packings |
-| 3 | the model cannot be used, or not like this | KK-M, KK-E, KK-N |
+| 3 | the model cannot be used, or not like this | KK-M, KK-E, KK-G, KK-N |
 | 4 | a file, package or message is missing, damaged or of another kind | KK-F |
 | 5 | a key is wrong, unreadable, or where it must not be | KK-K, and a message of another deployment |
 | 6 | something is not installed | a missing extra or peer |
@@ -27,6 +27,11 @@ _BY_CODE = {
     "KK-E40": DATA,
     "KK-E41": DATA,
     "KK-F42": KEY,
+    "KK-G02": USAGE,
+    "KK-G03": USAGE,
+    "KK-G05": USAGE,
+    "KK-G20": ENVIRONMENT,
+    "KK-G23": DATA,
     "KK-M12": ENVIRONMENT,
     "KK-M18": USAGE,
     "KK-N10": KEY,
@@ -41,6 +46,7 @@ _BY_LETTER = {
     "D": DATA,
     "E": MODEL,
     "F": FILE,
+    "G": MODEL,
     "K": KEY,
     "M": MODEL,
     "N": MODEL,

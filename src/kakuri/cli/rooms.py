@@ -17,12 +17,16 @@ from kakuri.errors import KakuriError
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-ROOMS = ("encrypted",)
+ROOMS = ("encrypted", "codegen")
 
-RoomArgument = Annotated[str, typer.Argument(metavar="ROOM", help="The protection: encrypted.", show_default=False)]
+RoomArgument = Annotated[
+    str, typer.Argument(metavar="ROOM", help="The protection: encrypted or codegen.", show_default=False)
+]
 ModelArgument = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="An .onnx file, or the name of a shipped network.", show_default=False),
+    typer.Argument(
+        metavar="MODEL", help="An .onnx or .tflite file, or the name of a shipped network.", show_default=False
+    ),
 ]
 CalibrationOption = Annotated[
     list[Path] | None,
@@ -45,6 +49,10 @@ PrecisionOption = Annotated[
         show_default="8; in multiplexed packing what the answer's size asks for",
     ),
 ]
+TargetOption = Annotated[str, typer.Option("--target", help="codegen: x86-64, arm64, plain ...")]
+EntryOption = Annotated[str, typer.Option("--entry", help="codegen: the C function's name.")]
+WeightsOption = Annotated[str, typer.Option("--weights", help="codegen: embedded or external.")]
+CommentsOption = Annotated[bool, typer.Option("--comments", help="codegen: name the layer of each step in the C.")]
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", min=1, max=1024, help="Cores to use.", show_default="all")
 ]
@@ -66,7 +74,7 @@ def load_model(source: str) -> ir.Model:
     if source in shipped:
         return model.load(zoo.weights.path(source))
     close = get_close_matches(source, shipped, 1)
-    hint = f"did you mean {close[0]}?" if close else f"an .onnx file, or a shipped network: {', '.join(shipped)}"
+    hint = f"did you mean {close[0]}?" if close else f"an .onnx or .tflite file, or one of ours: {', '.join(shipped)}"
     raise KakuriError("KK-F12", "no such model", where=source, hint=hint)
 
 

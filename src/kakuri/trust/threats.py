@@ -144,3 +144,58 @@ ENCRYPTED_INFERENCE = ThreatStatement(
         Exposure("traffic pattern", _NETWORK, "times, sizes and counts of queries", True),
     ),
 )
+
+CODE_GENERATION = ThreatStatement(
+    room="codegen",
+    adversary="someone who extracts the app and looks for a model file or for an inference library's calls",
+    sees=(
+        "the binary: the machine code of every layer and the weights in the order in which the code reads them",
+        "everything in memory while it runs, when they control the device",
+    ),
+    does_not_see=("a model file, layer names or an inference library to hook: there is none",),
+    trusted_for=(("the compiler and the caller", "that the code which runs is the code which was generated"),),
+    not_guaranteed=(
+        "secrecy of the weights: at level 0 they stand in the binary as plain numbers in a documented layout",
+        "secrecy of the structure: loops and sizes can be read out of the machine code by a patient reader",
+        "anything against a dump of the running process: that needs a TEE, see the enclave room",
+    ),
+    exposures=(
+        Exposure("network weights", "owner of the device", "prepacked numbers in the binary", True),
+        Exposure("network structure", "owner of the device", "machine code of each layer", True),
+    ),
+)
+
+_OWNER, _NORMAL_WORLD = "owner of the device", "other programs of the same user"
+
+ENCLAVE = ThreatStatement(
+    room="enclave",
+    adversary="other programs on the device that try to read, swap or replace the inner layers' weights",
+    sees=(
+        "the outer layers, their weights, and every value that crosses the boundary",
+        "names, shapes and sizes of the sealed tensors, and the machine code of the inner layers",
+        "the answers, and how long each takes",
+    ),
+    does_not_see=(
+        "the inner weights: sealed in the package, opened only in the backend's memory",
+        "inputs that are sealed to the session, and answers to them",
+    ),
+    trusted_for=(
+        ("the operating system's kernel", "isolation between processes: the process backend is a sandbox, not a TEE"),
+        ("the signer", "what the package contains"),
+        ("whoever keeps the minimum version", "raising it: without TPM or RPMB the device does not remember it"),
+    ),
+    not_guaranteed=(
+        "secrecy from the device's owner or root: without a TPM or another user id the device key can be read",
+        "secrecy of the model as a whole: answers and the boundary allow surrogate models; measure a cut before use",
+        "side channels: caches, timing and power of the inner computation",
+        "remote attestation: the process backend has no hardware root to sign with",
+    ),
+    exposures=(
+        Exposure("inner weights", _OWNER, "the device key, and with it the weights", True),
+        Exposure("inner weights", _NORMAL_WORLD, "ciphertext", False),
+        Exposure("outer weights", _OWNER, "the weights", True),
+        Exposure("outer weights", _NORMAL_WORLD, "the weights", True),
+        Exposure("boundary values", _OWNER, "the values", True),
+        Exposure("boundary values", _NORMAL_WORLD, "nothing, unless they compute the outer layers", False),
+    ),
+)

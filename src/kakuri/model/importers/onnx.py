@@ -93,7 +93,7 @@ def normalize(net: ir.Model, limits: Limits = DEFAULT_LIMITS) -> ir.Model:
     remove_unused(net)
     _upgrade_and_fold(net, limits)
     net = remove_identities(net)
-    _check_result(net)
+    check_result(net)
     name_nodes(net)
     _strip(net)
     return net
@@ -124,7 +124,8 @@ def _pin_inputs(net: ir.Model) -> None:
         value.shape = ir.Shape([dim if isinstance(dim, int) else 1 for dim in value.shape or ()])
 
 
-def _check_result(net: ir.Model) -> None:
+def check_result(net: ir.Model) -> None:
+    """Raise what the normal form does not allow in a finished graph: KK-M02, KK-M07."""
     problems = []
     if not net.graph.inputs:
         problems.append(Problem("KK-M02", "the model has no input"))

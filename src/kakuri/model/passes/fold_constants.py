@@ -113,6 +113,7 @@ class Folder:
         self.edit = Editor(net)
         self._problems: list[Problem] = []
         self._unknown: set[ir.Value] = set()
+        self._folded: dict[ir.Value, ir.Value] = {}
         self._budget = limits.folded_elements
         for value in net.graph.initializers.values():
             if value.const_value is not None:
@@ -133,6 +134,10 @@ class Folder:
     def reaches(self, node: ir.Node) -> bool:
         """Whether every input of ``node`` has a known shape."""
         return not any(value in self._unknown for value in node.inputs if value is not None)
+
+    def current(self, value: ir.Value) -> ir.Value:
+        """What stands for ``value`` now: the constant that it was folded to, or itself."""
+        return self._folded.get(value, value)
 
     def give_up(self, node: ir.Node, error: KakuriError | None = None) -> None:
         """Note a problem of ``node``; what depends on it is not looked at."""
@@ -178,8 +183,8 @@ class Folder:
         if results is None or any(output.is_graph_output() for output in node.outputs):
             return
         for output, array in zip(node.outputs, results, strict=True):
-            if output.uses():
-                output.replace_all_uses_with(self.edit.constant(f"{output.name}.folded", array))
+            self._folded[output] = self.edit.constant(f"{output.name}.folded", array)
+            output.replace_all_uses_with(self._folded[output])
 
     def _constant_results(self, node: ir.Node) -> list[Array] | None:
         """What a constant node computes, one array per output; None for a node that is not constant."""

@@ -1,0 +1,110 @@
+"""One system on one network: the generated C, LiteRT, LiteRT without delegates, or ONNX Runtime; one thread each.
+
+Runs in ``.venv-bench`` with numpy and the runtimes; knows nothing of kakuri. argv: the system, and a job folder with
+``job.json`` and ``inputs.npz``, written by ``kakuri.bench.codegen``. Speaks the protocol of ``kakuri.bench.worker``.
+``peak_bytes`` is what the process grew by since its imports; ``setup_seconds`` ends with the first answer.
+"""
+
+import ctypes
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Run = Callable[[], None]
+Arrays = list[NDArray[Any]]
+
+
+def generated(job: dict[str, Any], inputs: Arrays) -> Run:
+    library = ctypes.CDLL(job["library"])
+    function = getattr(library, job["entry"])
+    memory = np.empty(job["arena_bytes"] + 64, np.uint8)
+    arena = memory.ctypes.data + -memory.ctypes.data % 64
+    outputs = [np.empty(size, np.uint8) for size in job["output_bytes"]]
+    given = (ctypes.c_void_p * len(inputs))(*(array.ctypes.data for array in inputs))
+    taken = (ctypes.c_void_p * len(outputs))(*(array.ctypes.data for array in outputs))
+    kept = (inputs, outputs, memory)
+
+    def run() -> None:
+        if function(given, taken, ctypes.c_void_p(arena), ctypes.c_size_t(job["arena_bytes"])) or not kept:
+            raise SystemExit("the generated code refused")
+
+    return run
+
+
+def litert(job: dict[str, Any], inputs: Arrays, *, delegates: bool) -> Run:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    kind = OpResolverType.AUTO if delegates else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(job["tflite"], num_threads=1, experimental_op_resolver_type=kind)
+    interpreter.allocate_tensors()
+    for detail, array in zip(interpreter.get_input_details(), inputs, strict=True):
+        interpreter.set_tensor(detail["index"], array)
+    invoke: Run = interpreter.invoke
+    return invoke
+
+
+def onnx_runtime(job: dict[str, Any], inputs: Arrays) -> Run:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(job["onnx"], options, providers=["CPUExecutionProvider"])
+    feed = dict(zip((item.name for item in session.get_inputs()), inputs, strict=True))
+
+    def run() -> None:
+        session.run(None, feed)
+
+    return run
+
+
+def start(system: str, job: dict[str, Any], inputs: Arrays) -> Run:
+    if system == "kakuri":
+        return generated(job, inputs)
+    if system == "onnxruntime":
+        return onnx_runtime(job, inputs)
+    return litert(job, inputs, delegates=system == "litert")
+
+
+def warm_imports(system: str) -> None:
+    """What is imported before memory and time count."""
+    if system.startswith("litert"):
+        import ai_edge_litert.interpreter  # noqa: F401
+    if system == "onnxruntime":
+        import onnxruntime  # noqa: F401
+
+
+def peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def say(message: dict[str, Any]) -> None:
+    print(json.dumps(message), flush=True)
+
+
+def main(system: str, folder: Path) -> None:
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    with np.load(folder / "inputs.npz", allow_pickle=False) as archive:
+        inputs = [np.ascontiguousarray(archive[f"{index}"]) for index in range(len(archive.files))]
+    warm_imports(system)
+    before = peak_bytes()
+    begun = time.perf_counter()
+    run = start(system, job, inputs)
+    run()
+    say({"ready": {"setup_seconds": time.perf_counter() - begun}})
+    for _ in sys.stdin:
+        elapsed, busy = time.perf_counter(), time.process_time()
+        run()
+        say({"seconds": time.perf_counter() - elapsed, "cpu_seconds": time.process_time() - busy})
+    say({"summary": {"peak_bytes": peak_bytes() - before}})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

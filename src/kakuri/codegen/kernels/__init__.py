@@ -1,0 +1,48 @@
+"""The operators that C can be generated for: one file per operator or family.
+
+A new one: copy ``polynomial.py`` (elementwise) or ``pool.py`` (with a runtime file), export ``KERNELS``, name it here.
+"""
+
+from collections.abc import Mapping
+
+from kakuri.codegen.kernels import (
+    binary,
+    concat,
+    conv,
+    dense,
+    gather,
+    lrn,
+    lstm,
+    movement,
+    pad,
+    polynomial,
+    pool,
+    reduce,
+    resize,
+    softmax,
+    unary,
+)
+from kakuri.codegen.kernels.kernel import Kernel
+
+_FILES = (
+    binary,
+    concat,
+    conv,
+    dense,
+    gather,
+    lrn,
+    lstm,
+    movement,
+    pad,
+    polynomial,
+    pool,
+    reduce,
+    resize,
+    softmax,
+    unary,
+)
+
+#: (domain, operator) -> its kernel.
+KERNELS: Mapping[tuple[str, str], Kernel] = {
+    (kernel.domain, kernel.op_type): kernel for file in _FILES for kernel in file.KERNELS
+}

@@ -1,0 +1,121 @@
+"""Depthwise convolution: every output channel reads one input channel; ``runtime/depthwise.h``, row by row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kakuri.codegen.literals import struct_literal
+from kakuri.codegen.lowering import Lowering, Tail
+from kakuri.codegen.program import Operation, pointer
+from kakuri.codegen.views import View
+
+LARGEST_SHARED = 7  # wider windows are loops: their unrolled code would be long
+
+
+@dataclass(frozen=True)
+class Window:
+    """kernel, strides, dilations, pads: (rows, columns); pads are those above and left."""
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, int]
+    dilations: tuple[int, int]
+    pads: tuple[int, int]
+
+    @property
+    def shared(self) -> bool:
+        """Whether neighbouring outputs share loads: taps lie next to each other."""
+        return self.dilations[1] == 1 and max(self.kernel) <= LARGEST_SHARED
+
+    @property
+    def function(self) -> str:
+        kh, kw = self.kernel
+        return f"kk_depthwise_{kh}_{kw}_{self.strides[1]}_{int(self.shared)}"
+
+    @property
+    def definition(self) -> str:
+        kh, kw = self.kernel
+        return (
+            f"KK_FUNCTION void {self.function}(const kk_depthwise *g, const float *a, const float *w, "
+            f"const float *bias, float *c)\n"
+            f"{{\n    kk_depthwise_row(g, a, w, bias, c, {kh}, {kw}, {self.strides[1]}, {int(self.shared)});\n}}"
+        )
+
+
+@dataclass(frozen=True)
+class Depthwise(Operation):
+    """weight: (taps, channels). offset: of the first tap from the source's first element."""
+
+    name: str
+    source: View
+    weight: View
+    bias: View
+    target: View
+    window: Window
+    low: float
+    high: float
+
+    @property
+    def reads(self) -> tuple[View, ...]:
+        return (self.source,)
+
+    @property
+    def writes(self) -> tuple[View, ...]:
+        return (self.target,)
+
+    @property
+    def runtime(self) -> tuple[str, ...]:
+        return ("depthwise.h",)
+
+    @property
+    def definitions(self) -> tuple[str, ...]:
+        return (self.window.definition,)
+
+    def fields(self, c_px: int) -> str:
+        """The kernel's constants for rows whose output pixels are ``c_px`` apart."""
+        row, px = self.source.strides[2:]
+        dilations = self.window.dilations
+        values = {"W": self.target.shape[3], "C": self.target.shape[1], "a_px": px, "a_ky": dilations[0] * row}
+        return struct_literal(values | {"a_kx": dilations[1] * px, "c_px": c_px, "low": self.low, "high": self.high})
+
+    def first_tap(self) -> str:
+        row, px = self.source.strides[2:]
+        return pointer(self.source, offset=-self.window.pads[0] * row - self.window.pads[1] * px)
+
+    @property
+    def row_step(self) -> int:
+        """Input elements from one output row to the next."""
+        return self.window.strides[0] * self.source.strides[2]
+
+    def body(self) -> str:
+        _, _, c_row, c_px = self.target.strides
+        return "\n".join(
+            [
+                f"static const kk_depthwise g = {self.fields(c_px)};",
+                f"const float *a = {self.first_tap()}, *w = {pointer(self.weight)}, *bias = {pointer(self.bias)};",
+                f"float *c = {pointer(self.target)};",
+                f"for (ptrdiff_t n = 0; n < {self.target.shape[0]}; n++)",
+                f"    for (ptrdiff_t h = 0; h < {self.target.shape[2]}; h++)",
+                f"        {self.window.function}(&g, a + n * {self.source.strides[0]} + h * {self.row_step}, w, bias,",
+                f"            c + n * {self.target.strides[0]} + h * {c_row});",
+            ]
+        )
+
+
+def emit(
+    walk: Lowering,
+    name: str,
+    source: View,
+    target: View,
+    *,
+    weight: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    window: Window,
+    tail: Tail,
+) -> None:
+    """weight: (channels, 1, height, width)."""
+    channels = len(weight)
+    taps = walk.weights.add(weight.reshape(channels, -1).T)
+    walk.emit(Depthwise(name, source, taps, walk.weights.add(bias), target, window, tail.low, tail.high))

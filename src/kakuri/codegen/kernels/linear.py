@@ -1,0 +1,152 @@
+"""The operation behind convolutions and products with a constant matrix: ``runtime/conv.h`` on views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kakuri.codegen.literals import struct_literal
+from kakuri.codegen.lowering import INFINITY
+from kakuri.codegen.program import Operation, pointer
+from kakuri.codegen.targets import Isa
+from kakuri.codegen.views import View
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How the tiles walk: H output rows, and the fields of ``kk_conv`` that say where things lie."""
+
+    H: int
+    W: int
+    N: int
+    K: int
+    kh: int
+    kw: int
+    len: int
+    a_row: int
+    a_px: int
+    a_ky: int
+    a_kx: int
+    c_row: int
+    c_px: int
+    r_row: int = 0
+    r_px: int = 0
+
+    @property
+    def flat(self) -> bool:
+        """Whether the pixels of all rows are evenly spaced, in each tensor."""
+        return all(
+            row == self.W * px
+            for row, px in ((self.a_row, self.a_px), (self.c_row, self.c_px), (self.r_row, self.r_px))
+        )
+
+    def merged(self) -> Geometry:
+        """The same with segments joined where they follow each other in memory."""
+        kh, kw, length, a_ky, a_kx = self.kh, self.kw, self.len, self.a_ky, self.a_kx
+        if kw == 1 or a_kx == length:
+            length, kw, a_kx = length * kw, 1, 0
+        if kw == 1 and (kh == 1 or a_ky == length):
+            length, kh, a_ky = length * kh, 1, 0
+        values = dict(self.__dict__) | {"kh": kh, "kw": kw, "len": length, "a_ky": a_ky, "a_kx": a_kx}
+        return Geometry(**values)
+
+
+@dataclass(frozen=True)
+class Linear(Operation):
+    """``repeat`` calls (groups, samples): per call the pointers advance by the strides given, in elements.
+
+    offset: of the first segment from the source's first element. reads beyond the map fall into its halo.
+    """
+
+    name: str
+    source: View
+    panels: View
+    bias: View
+    target: View
+    geometry: Geometry
+    residual: View | None = None
+    low: float = -INFINITY
+    high: float = INFINITY
+    offset: int = 0
+    samples: tuple[int, int, int, int] = (1, 0, 0, 0)
+    groups: tuple[int, int, int, int, int] = (1, 0, 0, 0, 0)
+
+    @property
+    def reads(self) -> tuple[View, ...]:
+        return (self.source,) if self.residual is None else (self.source, self.residual)
+
+    @property
+    def writes(self) -> tuple[View, ...]:
+        return (self.target,)
+
+    @property
+    def runtime(self) -> tuple[str, ...]:
+        return ("conv.h",)
+
+    def tiles(self, isa: Isa) -> set[tuple[int, int]]:
+        return linear_tiles(self.geometry, isa)
+
+    def fields(self, geometry: Geometry) -> str:
+        """The kernel's constants."""
+        values = {name: value for name, value in geometry.__dict__.items() if name != "H"}
+        return struct_literal(values | {"flat": int(geometry.flat), "low": self.low, "high": self.high})
+
+    def body(self) -> str:
+        g = self.geometry
+        count, a_sample, c_sample, r_sample = self.samples
+        groups, a_group, c_group, b_group, bias_group = self.groups
+        residual = pointer(self.residual) if self.residual is not None else "0"
+        r_step = f" + n * {r_sample} + k * {c_group}" if self.residual is not None else ""
+        lines = [f"static const kk_conv g = {self.fields(g)};"]
+        lines += [
+            f"const float *a = {pointer(self.source, offset=self.offset)};",
+            f"float *c = {pointer(self.target)};",
+        ]
+        lines += [f"const float *b = {pointer(self.panels)};", f"const float *bias = {pointer(self.bias)};"]
+        lines.append(f"const float *r = {residual};")
+        if (count, groups) == (1, 1):
+            return "\n".join([*lines, f"kk_conv_run(&g, a, b, bias, r, c, {g.H});"])
+        lines += [f"for (ptrdiff_t n = 0; n < {count}; n++)", f"    for (ptrdiff_t k = 0; k < {groups}; k++)"]
+        lines.append(
+            f"        kk_conv_run(&g, a + n * {a_sample} + k * {a_group}, b + k * {b_group}, bias + k * {bias_group}, "
+            f"r{r_step}, c + n * {c_sample} + k * {c_group}, {g.H});"
+        )
+        return "\n".join(lines)
+
+
+def linear_tiles(g: Geometry, isa: Isa, rows: int = 0) -> set[tuple[int, int]]:
+    """The (pixels, vectors) that ``conv.h`` picks for ``rows`` (all) rows of this geometry: the rules of its C."""
+    found: set[tuple[int, int]] = set()
+    for pixels in _row_lengths(g, isa, rows or g.H):
+        wide = pixels <= isa.wide_pixels
+        for vectors in _vectors(g.N, isa, 4 if wide else 2):
+            most = isa.wide_pixels if vectors == 4 else isa.pixels
+            tiles = -(-pixels // most)
+            found.add((pixels // tiles, vectors))
+            if pixels % tiles:
+                found.add((pixels // tiles + 1, vectors))
+    return found
+
+
+def _row_lengths(g: Geometry, isa: Isa, rows: int) -> set[int]:
+    if not g.flat:
+        return {g.W}
+    block = max(isa.pixels, (192 * 1024) // 4 // g.a_px // isa.pixels * isa.pixels)
+    everything = rows * g.W
+    return {min(block, everything), everything % block or min(block, everything)}
+
+
+def _vectors(columns: int, isa: Isa, most: int) -> set[int]:
+    found, n, full = set(), 0, columns // 32
+    while n < columns:
+        panel = n // 32
+        if panel == full:
+            end = columns
+        elif 4 * isa.lanes > 32 and panel + 2 <= full:
+            end = n + 64
+        else:
+            end = (panel + 1) * 32
+        vectors = min(-(-(end - n) // isa.lanes), most)
+        vectors = 2 if vectors == 3 else vectors
+        found.add(vectors)
+        n += min(vectors * isa.lanes, end - n)
+    return found

@@ -1,0 +1,51 @@
+"""Many small networks as one, so that one compilation and one run of the C test them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+import kakuri as kk
+from kakuri.codegen.comparison import Comparison
+from kakuri.errors import KakuriError
+from tests.unit.model.builders import loaded
+
+
+@dataclass
+class Together:
+    """``add`` networks with their inputs; ``check`` compares every output with ONNX Runtime's."""
+
+    graph: onnx.GraphProto = field(default_factory=lambda: onnx.GraphProto(name="together"))
+    inputs: dict[str, np.ndarray] = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, proto: onnx.ModelProto, inputs: Mapping[str, np.ndarray], name: str = "") -> None:
+        """Raises KakuriError, and adds nothing, for a network that cannot be loaded or has no C."""
+        net = loaded(proto)
+        report = kk.check(net, "codegen")
+        if report.problems:
+            raise KakuriError("KK-G01", str(report))
+        prefix = f"{name or 'case'}/{self.count}/"
+        part = onnx.compose.add_prefix(ir.to_proto(net), prefix).graph
+        self.graph.node.extend(part.node)
+        self.graph.initializer.extend(part.initializer)
+        self.graph.input.extend(part.input)
+        self.graph.output.extend(part.output)
+        self.inputs |= {prefix + key: value for key, value in inputs.items()}
+        self.count += 1
+
+    def check(self, folder: Path, target: str) -> Comparison:
+        domains = [onnx.helper.make_opsetid("", 20)]
+        net = loaded(onnx.helper.make_model(self.graph, opset_imports=domains, ir_version=9))
+        wanted = {value.name: self.inputs[str(value.name)] for value in net.graph.inputs}
+        return kk.codegen.plan(net, target=target).build(folder).check(wanted)
+
+
+def assert_close(found: Comparison, relative: float = 1e-4) -> None:
+    far = [str(item) for item in found.differences if not (item.relative <= relative or item.absolute < 1e-6)]
+    assert not far, far
