@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kakuri.bench.encrypted_mnist import plan_for, profile_counts
+from kakuri.bench.encrypted_case import plan_for, profile_counts
 from kakuri.encrypted import Query
 
 
@@ -24,9 +24,9 @@ def main(folder: Path) -> None:
     """Index -1 means all images in one query (batch packing)."""
     job = json.loads((folder / "ours.json").read_text(encoding="utf-8"))
     with np.load(folder / "images.npz", allow_pickle=False) as archive:
-        images = archive["images"]
+        images, calibration = archive["images"], archive["calibration"]
     start = time.perf_counter()
-    client, server = plan_for(Path(job["weights"]), job["packing"]).build(threads=job["threads"])
+    client, server = plan_for(Path(job["weights"]), job["packing"], calibration).build(threads=job["threads"])
     setup = time.perf_counter() - start
     batched = client.deployment.capacity > 1
     if not batched:

@@ -10,6 +10,7 @@ from kakuri.errors import KakuriError
 
 _BENCHMARKS = {
     "encrypted-mnist": "kakuri.bench.encrypted_mnist",
+    "encrypted-cifar10": "kakuri.bench.encrypted_cifar10",
     "codegen": "kakuri.bench.codegen",
     "offload-training": "kakuri.bench.offload_training",
     "offload-blinding": "kakuri.bench.offload_blinding",

@@ -48,9 +48,11 @@ class ProbeChain:
 
 @dataclass(frozen=True)
 class Diagonals:
-    """A linear layer's diagonals, whatever level they are encoded at. Per output ciphertext: gains, root mean square
-    over used slots of the norm of a slot's weights; counts of diagonals; turned, the part of them that needs a
-    rotation."""
+    """A linear layer's diagonals and the rotation steps they need, whatever level they are encoded at.
+
+    Per output ciphertext: gains, root mean square over slots of the norm of a slot's weights; counts of diagonals;
+    turned, the part of them that needs a rotation.
+    """
 
     entries: tuple[p.Diagonal, ...]
     steps: frozenset[int]
@@ -59,13 +61,13 @@ class Diagonals:
     turned: tuple[float, ...]
 
     @classmethod
-    def of(cls, entries: Sequence[p.Diagonal], outputs: int) -> Diagonals:
-        """steps: rotations that babies and giants need."""
+    def of(cls, entries: Sequence[p.Diagonal], outputs: int, *, everywhere: bool = False) -> Diagonals:
+        """everywhere: the results will be summed over all slots, so gains are means over all of them."""
         gains, counts, turned = [], [], []
         for o in range(outputs):
             mine = [entry for entry in entries if entry.output == o]
             squares = sum((np.roll(np.square(entry.values), -entry.giant) for entry in mine), np.zeros(1))
-            used = squares[squares > 0.0]
+            used = squares if everywhere else squares[squares > 0.0]
             gains.append(math.sqrt(float(used.mean())) if len(used) else 0.0)
             counts.append(len(mine))
             turned.append(sum(1 for entry in mine if entry.baby or entry.giant) / max(1, len(mine)))

@@ -21,6 +21,15 @@ MAX_PRIME_BITS = 49
 MIN_PRIME_BITS = 22
 
 
+STANDARD = "standard"
+CONJUGATE_INVARIANT = "conjugate_invariant"
+
+
+def slots_of(log_n: int, ring: str) -> int:
+    """Real slots of a ring of dimension 2^log_n."""
+    return 1 << log_n if ring == CONJUGATE_INVARIANT else 1 << (log_n - 1)
+
+
 @dataclass(frozen=True)
 class Precision:
     """Bits of the message scale, of a scalar weight, of a mask and of a vector plaintext."""
@@ -57,10 +66,15 @@ class Chain:
     digits: int
     log_n: int
     scale: float
+    ring: str = STANDARD
+
+    @property
+    def n(self) -> int:
+        return 1 << self.log_n
 
     @property
     def slots(self) -> int:
-        return 1 << (self.log_n - 1)
+        return slots_of(self.log_n, self.ring)
 
     @property
     def top_level(self) -> int:
@@ -74,7 +88,7 @@ class Chain:
         return math.exp2(_largest_digit_bits(self.moduli, self.digits) - math.fsum(map(math.log2, self.special_moduli)))
 
     def parameters(self) -> _ckks.Parameters:
-        return _ckks.Parameters(self.log_n, list(self.moduli), list(self.special_moduli), self.digits)
+        return _ckks.Parameters(self.log_n, list(self.moduli), list(self.special_moduli), self.digits, ring=self.ring)
 
 
 def level_bits(uses: Mapping[int, set[str]], depth: int, precision: Precision, integer_bits: int) -> list[int]:

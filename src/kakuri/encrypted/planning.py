@@ -3,7 +3,7 @@
 Purpose: prepare the model, choose packing, ring, moduli and scales; say what it costs and who sees what.
 Guarantees: touches no key and no secret randomness; the parameters are at least 128-bit secure (the kernel refuses
 others); operation counts come from a dry run of the very program that will run.
-Does not guarantee: ``estimated_seconds`` beyond a factor of about two; it is a count of transforms, not a measurement.
+Does not guarantee: ``estimated_seconds`` on a busy machine; it is counts of work times what ``calibration`` measured.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from kakuri import _ckks_secret, model
 from kakuri.encrypted import cost
 from kakuri.encrypted.backends.simulated import SimulatedBackend
+from kakuri.encrypted.calibration import this_machine
 from kakuri.encrypted.chain import Chain, find_chain, level_bits, precisions
 from kakuri.encrypted.client import Client
 from kakuri.encrypted.compile import Compiled, Probe, probe
@@ -36,11 +37,12 @@ from kakuri.encrypted.packings.registry import packing as packing_named
 from kakuri.encrypted.prepare import prepare
 from kakuri.encrypted.schedule import peak_registers
 from kakuri.encrypted.server import Recipe, Server
+from kakuri.encrypted.timing import seconds
 from kakuri.errors import KakuriError, KakuriWarning, Problem
 from kakuri.trust.threats import ENCRYPTED_INFERENCE
 
 LOG_NS = (13, 14, 15, 16)
-RELATIVE_ERROR = 2.0**-9  # of an answer of typical size, in multiplexed packing
+RELATIVE_ERROR = 2.0**-10  # of an answer of typical size, in multiplexed packing
 HEADROOM = 4.0  # answers may exceed the calibrated ones by this factor before they overflow
 
 
@@ -88,7 +90,8 @@ class EncryptedPlan:
             "name": self.name,
             "packing": self.recipe.packing,
             "depth": chain.top_level - self.compiled.output_level,
-            "ring_dimension": 2 * chain.slots,
+            "ring": chain.ring.replace("_", "-"),
+            "ring_dimension": chain.n,
             "slots": chain.slots,
             "samples_per_query": self.deployment.capacity,
             "log_qp_bits": round(self.deployment.parameters.log_qp, 2),
@@ -102,7 +105,7 @@ class EncryptedPlan:
             "answer_bytes": sizes.answer_bytes,
             "peak_ciphertexts": peak_registers(program),
             "memory_bytes": sizes.memory_bytes,
-            "estimated_seconds": cost.seconds(chain, program),
+            "estimated_seconds": seconds(chain, program, this_machine()),
             "error_estimate": self.compiled.error,
             "precision_bits": self.deployment.precision_bits,
             "operations": dict(self.counts),
@@ -117,6 +120,7 @@ class EncryptedPlan:
             ("packing", f"{d['packing']}, {d['samples_per_query']} sample(s) a query"),
             ("levels", f"{d['depth']} of moduli {d['moduli_bits']} bits"),
             ("ring", f"N = {d['ring_dimension']}, log2 QP = {d['log_qp_bits']}, {d['security_bits']}-bit security"),
+            ("", f"{d['ring']} ring, {d['slots']} slots"),
             ("key switching", f"{d['key_switching_digits']} digits, special moduli {d['special_moduli_bits']} bits"),
             ("evaluation keys", f"{d['evaluation_key_bytes'] / mib:.0f} MiB ({d['rotation_keys']} rotations)"),
             ("query, answer", f"{d['query_bytes'] / mib:.2f} MiB, {d['answer_bytes'] / mib:.2f} MiB"),

@@ -22,7 +22,7 @@ import onnx_ir as ir
 from kakuri import _ckks, model
 from kakuri import package as packages
 from kakuri.encrypted.backends.kernel import KernelBackend
-from kakuri.encrypted.chain import Chain
+from kakuri.encrypted.chain import CONJUGATE_INVARIANT, STANDARD, Chain
 from kakuri.encrypted.compile import Compiled, compile_network
 from kakuri.encrypted.deployment import Deployment
 from kakuri.encrypted.execute import Profile, Progress, encode_constants, execute
@@ -47,7 +47,9 @@ class Recipe:
 
     def compile(self, net: ir.Model, typical: Mapping[str, float] | None = None) -> Compiled:
         """typical: root mean square of every value, for the error estimate; the program does not depend on it."""
-        noise = NoiseModel(2 * self.chain.slots, self.chain.digits, self.chain.digit_over_special)
+        noise = NoiseModel(
+            self.chain.n, self.chain.digits, self.chain.digit_over_special, real=self.chain.ring != STANDARD
+        )
         if self.design is not None:
             return compile_multiplexed(lower(net), self.chain, noise, typical or {}, self.design)
         return compile_network(
@@ -58,6 +60,7 @@ class Recipe:
         return {
             "packing": self.packing,
             "log_n": self.chain.log_n,
+            "ring": self.chain.ring,
             "moduli": list(self.chain.moduli),
             "special_moduli": list(self.chain.special_moduli),
             "digits": self.chain.digits,
@@ -76,7 +79,10 @@ class Recipe:
                 int(data["digits"]),
                 int(data["log_n"]),
                 float.fromhex(data["scale"]),
+                str(data["ring"]),
             )
+            if chain.ring not in (STANDARD, CONJUGATE_INVARIANT) or not 4 <= chain.log_n <= 16:
+                raise ValueError("ring")
             name, stored = str(data["packing"]), data["design"]
             design = Design.from_dict(stored) if name == MULTIPLEXED else None
             return cls(name, chain, bool(data["drop_unneeded"]), design)

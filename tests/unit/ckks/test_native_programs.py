@@ -39,8 +39,9 @@ def test_no_branch_or_address_depends_on_a_secret(build_programs: Build) -> None
 
 def test_avx512_code_never_turns_lanes_into_conditions(build_programs: Build) -> None:
     """Valgrind cannot run this path, whose source is the template that it runs for AVX2. In its machine code, none of
-    the instructions that compare lanes into flags, or move a mask or a truncated lane to a general register, occurs:
-    masks only select lanes. (Moves of whole lanes occur: the compiler keeps loop counters there.)"""
+    the instructions that compare floating-point lanes into flags, or move a mask or a truncated lane to a general
+    register, occurs; masks only select lanes. (Moves of whole lanes occur: the compiler keeps loop counters
+    there.)"""
     objdump = shutil.which("objdump")
     if objdump is None:
         pytest.skip("objdump is not installed")

@@ -1,7 +1,7 @@
 """Peer: the same ciphertext program on Microsoft SEAL, through seal-python.
 
 Runs in ``.venv-bench`` with numpy and seal only; knows nothing of kakuri. argv[1] is a job folder with ``program.json``
-and ``arrays.npz``, written by ``kakuri.bench.encrypted_mnist``. Speaks the protocol of ``kakuri.bench.worker``.
+and ``arrays.npz``, written by ``kakuri.bench.encrypted_case``. Speaks the protocol of ``kakuri.bench.worker``.
 
 The circuit is the one Kakuri runs, instruction by instruction: the same primes, levels, scales and rotations. Where
 Kakuri factors a mask out of a sum of products, SEAL multiplies by the masked weights, which is how its users write it.

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 
 from kakuri import _ckks
 from kakuri.encrypted.build import Builder
-from kakuri.encrypted.chain import Chain
-from kakuri.encrypted.cost import seconds
+from kakuri.encrypted.chain import STANDARD, Chain, slots_of
 from kakuri.encrypted.fuse import fuse_rescales
 from kakuri.encrypted.multiplexed.emit import Emitter, Prepared, Value
 from kakuri.encrypted.multiplexed.scales import MAX_LIMB_BITS, MIN_LIMB_BITS, ElasticChain, Policy
 from kakuri.encrypted.multiplexed.steps import Assignment
 from kakuri.encrypted.noise import NoiseModel
+from kakuri.encrypted.timing import seconds
 
 MESSAGE_BITS = (20, 36)
 MOST_TRIED = 12  # chains looked at in full once one is precise enough
@@ -45,7 +45,7 @@ class ChainSearch:
     assignment: Assignment
     typical: Mapping[str, float]
     log_n: int
-    slots: int
+    ring: str
     integer_bits: int
     largest_bits: int
     prepared: dict[str, Prepared] = field(default_factory=dict)
@@ -59,8 +59,9 @@ class ChainSearch:
 
     def sketch(self, policy: Policy) -> tuple[list[int], float]:
         """Prime sizes from level 0 upwards, and the error with the digits of a typical chain."""
-        elastic = ElasticChain(self.slots, math.exp2(policy.fresh_bits))
-        builder, answer = self.emit(elastic, policy, NoiseModel(1 << self.log_n), constants=False)
+        elastic = ElasticChain(slots_of(self.log_n, self.ring), math.exp2(policy.fresh_bits))
+        noise = NoiseModel(1 << self.log_n, real=self.ring != STANDARD)
+        builder, answer = self.emit(elastic, policy, noise, constants=False)
         level = min(builder.level(r) for r in answer.registers)
         sizes = [elastic.bits[k] for k in range(level + 1, elastic.top_level + 1)]
         final = math.log2(max(builder.registers[r].scale for r in answer.registers))
@@ -81,7 +82,7 @@ class ChainSearch:
             policy = self._coarsest(family, tolerance)
             if policy is not None:
                 bits, _ = self.sketch(policy)
-                chains += ((chain, policy) for chain in secure_chains(bits, self.log_n, self.slots, policy))
+                chains += ((chain, policy) for chain in secure_chains(bits, self.log_n, self.ring, policy))
         best: Candidate | None = None
         for tried, (chain, policy) in enumerate(sorted(chains, key=lambda pair: _residues(pair[0]))):
             if best is not None and tried >= MOST_TRIED:
@@ -105,7 +106,7 @@ class ChainSearch:
         return family.policy(low)
 
     def _evaluate(self, chain: Chain, policy: Policy) -> Candidate:
-        noise = NoiseModel(1 << self.log_n, chain.digits, chain.digit_over_special)
+        noise = NoiseModel(chain.n, chain.digits, chain.digit_over_special, real=chain.ring != STANDARD)
         builder, answer = self.emit(chain, policy, noise, constants=False)
         error = max(builder.registers[r].error for r in answer.registers)
         return Candidate(policy, chain, error, seconds(chain, fuse_rescales(builder.finish(answer.registers))))
@@ -137,7 +138,7 @@ def _residues(chain: Chain) -> int:
     return limbs * (chain.digits + 4)
 
 
-def secure_chains(bits: list[int], log_n: int, slots: int, policy: Policy) -> list[Chain]:
+def secure_chains(bits: list[int], log_n: int, ring: str, policy: Policy) -> list[Chain]:
     """Every number of digits that is secure, cheapest key switching first."""
     limit = _ckks.max_log_qp(log_n)
     found = []
@@ -152,10 +153,9 @@ def secure_chains(bits: list[int], log_n: int, slots: int, policy: Policy) -> li
         special = [max(MIN_LIMB_BITS, min(MAX_LIMB_BITS, math.ceil(widest / count) + 1))] * count
         if sum(bits) + sum(special) > limit + 0.5:
             continue
-        primes = _ckks.ntt_primes(log_n, [*bits, *special])
+        primes = _ckks.ntt_primes(log_n, [*bits, *special], ring)
         if math.fsum(math.log2(q) for q in primes) > limit:
             continue
-        found.append(
-            Chain(tuple(primes[: len(bits)]), tuple(primes[len(bits) :]), digits, log_n, math.exp2(policy.fresh_bits))
-        )
+        q, special_q = tuple(primes[: len(bits)]), tuple(primes[len(bits) :])
+        found.append(Chain(q, special_q, digits, log_n, math.exp2(policy.fresh_bits), ring))
     return sorted(found, key=lambda c: c.digits * (len(c.moduli) + len(c.special_moduli)))

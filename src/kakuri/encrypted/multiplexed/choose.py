@@ -11,9 +11,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kakuri.encrypted.chain import Chain
+from kakuri.encrypted.chain import CONJUGATE_INVARIANT, STANDARD, Chain, slots_of
 from kakuri.encrypted.compile import Compiled
-from kakuri.encrypted.multiplexed.chains import ChainSearch
+from kakuri.encrypted.multiplexed.chains import Candidate, ChainSearch
 from kakuri.encrypted.multiplexed.compile import Design, compile_assignment, lay_out
 from kakuri.encrypted.network import Network
 from kakuri.encrypted.noise import NoiseModel
@@ -29,32 +29,31 @@ class Wanted:
     tolerance: float
     integer_bits: int
     largest_bits: int
+    rings: tuple[str, ...] = (CONJUGATE_INVARIANT, STANDARD)
 
 
 def choose(network: Network, typical: Mapping[str, float], wanted: Wanted) -> tuple[Chain, Design, Compiled]:
     """Raises KK-E20 when no ring is large enough, KK-E14 when no layout fits."""
     tried: list[str] = []
     for log_n in wanted.log_ns:
-        slots = 1 << (log_n - 1)
-        try:
-            assignment = lay_out(network, log_n, slots)
-        except KakuriError as error:
-            if log_n == wanted.log_ns[-1]:
-                raise
-            tried.append(f"2^{log_n}: {error.problem.what}")
+        rings = [_best(network, typical, wanted, log_n, ring) for ring in wanted.rings]
+        found = [option for option in rings if option is not None]
+        if not found:
+            tried.append(f"2^{log_n}: no layout, or no chain of 128-bit security is precise enough")
             continue
-        search = ChainSearch(assignment, typical, log_n, slots, wanted.integer_bits, wanted.largest_bits)
-        best = search.best(wanted.tolerance)
-        if best is None:
-            tried.append(f"2^{log_n}: no chain of 128-bit security is precise enough")
-            continue
+        search, best = min(found, key=lambda pair: pair[1].seconds)
         chain = best.chain
-        design = Design(assignment.choices, best.policy)
-        noise = NoiseModel(1 << log_n, chain.digits, chain.digit_over_special)
+        noise = NoiseModel(chain.n, chain.digits, chain.digit_over_special, real=chain.ring != STANDARD)
         compiled = compile_assignment(
-            network, chain, noise, typical, policy=best.policy, assignment=assignment, prepared=search.prepared
+            network,
+            chain,
+            noise,
+            typical,
+            policy=best.policy,
+            assignment=search.assignment,
+            prepared=search.prepared,
         )
-        return chain, design, compiled
+        return chain, Design(search.assignment.choices, best.policy), compiled
     raise KakuriError(
         "KK-E20",
         f"no ring gives an error of {wanted.tolerance:.1e} at 128-bit security",
@@ -62,6 +61,20 @@ def choose(network: Network, typical: Mapping[str, float], wanted: Wanted) -> tu
         limit="rings " + ", ".join(f"2^{log_n}" for log_n in wanted.log_ns),
         hint="lower precision_bits, lower-degree activations, or fewer layers",
     )
+
+
+def _best(
+    network: Network, typical: Mapping[str, float], wanted: Wanted, log_n: int, ring: str
+) -> tuple[ChainSearch, Candidate] | None:
+    try:
+        assignment = lay_out(network, log_n, slots_of(log_n, ring))
+    except KakuriError as error:
+        if error.problem.code != "KK-E14" or log_n == wanted.log_ns[-1]:
+            raise
+        return None
+    search = ChainSearch(assignment, typical, log_n, ring, wanted.integer_bits, wanted.largest_bits)
+    best = search.best(wanted.tolerance)
+    return None if best is None else (search, best)
 
 
 def bits_of(largest: float, headroom: float) -> int:

@@ -38,12 +38,14 @@ DEFAULT_MAGNITUDE = 8.0
 
 @dataclass(frozen=True)
 class Value:
-    """The tensor is ``gain`` times what the slots of ``registers`` hold. magnitude: root mean square of the slots."""
+    """The tensor is ``gain`` times what the slots of ``registers`` hold. magnitude: root mean square of the slots that
+    hold something, which are ``fill`` of all."""
 
     registers: tuple[int, ...]
     layout: Layout
     gain: float
     magnitude: float
+    fill: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Emitter:
             case Gather():
                 layout = step.placed.layout
                 registers = tuple(self.builder.input() for _ in range(layout.ciphertexts))
-                return Value(registers, layout, 1.0, self._typical(step.value))
+                return Value(registers, layout, 1.0, self._typical(step.value), _filled(layout))
             case Transform():
                 return self._transform(step)
             case PoolFold():
@@ -108,14 +110,17 @@ class Emitter:
             self._level_off(source.registers),
             prepared.diagonals,
             math.exp2(self.policy.weight_bits),
-            source.magnitude,
+            source.magnitude * math.sqrt(source.fill),
         )
         registers = [self._folded(settle(self.builder, r, self.policy), (step.fold,)) for r in registers]
         layout = step.placed.layout
         biased = [
             self.builder.add_plain(r, row) if row.any() else r for r, row in zip(registers, prepared.bias, strict=True)
         ]
-        return Value(tuple(biased), layout, 1.0, self._typical(step.value))
+        target = step.cover.problem.target
+        spreads = 1 if len(step.fold.offsets) == 1 else 2
+        fill = spreads * len(step.fold.offsets) * _filled(target)
+        return Value(tuple(biased), layout, 1.0, self._typical(step.value), min(1.0, fill))
 
     def _level_off(self, registers: tuple[int, ...]) -> list[int]:
         lowest = min(self.builder.level(r) for r in registers)
@@ -154,7 +159,8 @@ class Emitter:
         coefficients = [c * source.gain**k for k, c in enumerate(step.layer.coefficients)]
         results = [evaluate(self.builder, self.policy, r, coefficients, source.magnitude) for r in source.registers]
         gain = results[0][1]
-        return Value(tuple(r for r, _ in results), source.layout, gain, self._typical(step.value) / abs(gain))
+        magnitude = self._typical(step.value) / abs(gain)
+        return Value(tuple(r for r, _ in results), source.layout, gain, magnitude, source.fill)
 
     def _sum(self, step: Addition) -> Value:
         terms = [self.values[name] for name in step.sources]
@@ -167,6 +173,11 @@ class Emitter:
         return Value(registers, terms[0].layout, gain, self._typical(step.value) / abs(gain))
 
 
+def _filled(layout: Layout) -> float:
+    places = len(layout.channel) * len(layout.entry_slot)
+    return places / (layout.ciphertexts * layout.slots)
+
+
 def _diagonals(step: Transform, gain: float) -> Diagonals:
     """gain: of the input, which goes into the weights."""
     outputs, inputs, _ = step.cover.split_keys()
@@ -176,7 +187,9 @@ def _diagonals(step: Transform, gain: float) -> Diagonals:
             outputs, inputs, step.split.giant, step.split.baby, gain * values(step.cover), strict=True
         )
     ]
-    return Diagonals.of(entries, step.cover.problem.target.ciphertexts)
+    offsets = step.fold.offsets
+    around = len(offsets) > 1 and len(offsets) * offsets[1] == step.cover.problem.target.slots
+    return Diagonals.of(entries, step.cover.problem.target.ciphertexts, everywhere=around)
 
 
 def spread_channels(layout: Layout, per_channel: Float64) -> Float64:

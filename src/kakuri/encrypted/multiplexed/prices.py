@@ -12,15 +12,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Prices:
-    """n: ring dimension. special: special primes. In nanoseconds: butterfly; multiply_add, per residue of a diagonal; key,
-    per residue of a switching key, which comes from memory; load, per coefficient of a query that is unpacked."""
+    """n: ring dimension. special: special primes. In nanoseconds: butterfly; multiply_add, per residue of a diagonal;
+    key, per residue of a switching key, which comes from memory; load, per coefficient of a query that is
+    unpacked."""
 
     n: int
     special: int = 1
     butterfly: float = 0.8
     multiply_add: float = 0.35
     key: float = 0.9
-    load: float = 4.0
+    load: float = 20.0
 
     def _transforms(self, count: float) -> float:
         return count * self.n / 2 * math.log2(self.n) * self.butterfly

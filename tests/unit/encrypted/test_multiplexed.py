@@ -1,0 +1,178 @@
+"""The parts of the multiplexed packing: covers, splits, layouts, scales, activations, fused rescales."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kakuri.encrypted.backends.simulated import SimulatedBackend
+from kakuri.encrypted.build import Builder
+from kakuri.encrypted.chain import CONJUGATE_INVARIANT, STANDARD
+from kakuri.encrypted.execute import encode_constants, execute
+from kakuri.encrypted.fuse import fuse_rescales
+from kakuri.encrypted.multiplexed.chains import ChainSearch
+from kakuri.encrypted.multiplexed.compile import Design, compile_assignment, compile_multiplexed, lay_out
+from kakuri.encrypted.multiplexed.cover import cover, pose, values
+from kakuri.encrypted.multiplexed.layout import Layout
+from kakuri.encrypted.multiplexed.linear import Linear, window
+from kakuri.encrypted.multiplexed.patterns import folded, plain, targets
+from kakuri.encrypted.multiplexed.polynomial import evaluate
+from kakuri.encrypted.multiplexed.scales import ElasticChain, Policy
+from kakuri.encrypted.multiplexed.split import split
+from kakuri.encrypted.multiplexed.steps import PoolFold, Transform
+from kakuri.encrypted.noise import NoiseModel
+from kakuri.errors import KakuriError
+from tests.unit.encrypted.networks import Chain, four_layer_cnn, three_layer_cnn
+from tests.unit.encrypted.simulate import multiplexed
+
+POLICY = Policy(34, 30, 28, 24, (26, 48))
+
+
+@st.composite
+def linear_problems(draw):
+    """A convolution and two layouts with copies, gaps and partial sums."""
+    random = np.random.default_rng(draw(st.integers(0, 999)))
+    inputs, outputs, side = draw(st.integers(1, 4)), draw(st.integers(1, 5)), draw(st.integers(2, 5))
+    kernel, pad = draw(st.integers(1, min(3, side))), draw(st.integers(0, 1))
+    grid = (side + 2 * pad - kernel + 1,) * 2
+    taps = window((side, side), grid, kernel=(kernel, kernel), strides=(1, 1), pads=(pad,) * 4)
+    weight = random.normal(size=(outputs, inputs, kernel * kernel)) * (random.random((outputs, inputs, 1)) < 0.8)
+    linear = Linear(weight, taps, random.normal(size=outputs), grid, (side, side))
+    slots = 512
+    source = draw(st.sampled_from(list(targets(plain((side, side), slots), inputs, slots, copies=True, partial=False))))
+    target = draw(st.sampled_from(list(targets(plain(grid, slots), outputs, slots, copies=True, partial=True))))
+    return linear, source.layout, target, random
+
+
+@settings(max_examples=60, deadline=None)
+@given(linear_problems())
+def test_diagonals_compute_the_layer(problem):
+    """The covers' diagonals, applied to slots and folded, give the layer's sums at every place of the target."""
+    linear, source, target, random = problem
+    if not linear.weight.any():
+        return
+    posed = pose(linear, source, target.product, target.homes)
+    assert posed is not None
+    found = cover(posed)
+    assert found is not None
+    assert len(found.keys) >= posed.lower_bound
+    x = random.normal(size=(source.channels, source.positions))
+    slots = np.zeros((source.ciphertexts, source.slots))
+    ct, slot, element = source.table()
+    slots[ct, slot] = x.reshape(-1)[element]
+    total = np.zeros((target.product.ciphertexts, source.slots))
+    outputs, inputs, shifts = found.split_keys()
+    for o, i, shift, row in zip(outputs, inputs, shifts, values(found), strict=True):
+        total[o] += row * np.roll(slots[i], -shift)
+    total = sum(np.roll(total, -home, axis=1) for home in target.homes)
+    padded = np.concatenate([x, np.zeros((len(x), 1))], axis=1)
+    expected = np.einsum("oct,ctp->op", linear.weight, padded[:, linear.taps])
+    ct, slot, element = target.layout.table()
+    np.testing.assert_allclose(total[ct, slot], expected.reshape(-1)[element], atol=1e-9)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 255)), min_size=1, unique=True))
+def test_every_shift_is_baby_plus_giant(diagonals):
+    outputs, inputs, shifts = (np.array(column) for column in zip(*diagonals, strict=True))
+    made = split(outputs, inputs, shifts, 256, strides=[16], prices=(1.0, 4.0))
+    assert ((made.baby + made.giant) % 256 == shifts).all()
+    assert made.babies == len({(i, b) for i, b in zip(inputs, made.baby, strict=True) if b})
+    assert made.giants == len({(o, g) for o, g in zip(outputs, made.giant, strict=True) if g})
+
+
+def test_folded_targets_need_as_many_diagonals_as_their_stride():
+    slots, source = 256, next(targets(plain((2, 2), 256), 16, 256, copies=False, partial=False)).layout
+    target = folded(10, slots, 16)
+    linear = Linear(np.ones((10, 16, 4)), np.arange(4)[:, None], np.zeros(10), (1, 1), (2, 2))
+    posed = pose(linear, source, target.product, target.homes, cyclic=target.cyclic)
+    assert posed is not None
+    found = cover(posed)
+    assert found is not None
+    assert len(found.keys) <= 16
+
+
+def test_a_layout_with_two_elements_in_one_slot_is_refused():
+    zero = np.zeros(2, dtype=np.int64)
+    with pytest.raises(KakuriError, match="KK-E31"):
+        Layout(16, 1, 2, (1, 1), np.arange(2), zero, zero, zero[:1], zero[:1]).check_disjoint()
+
+
+@pytest.mark.parametrize(("log_n", "slots", "diagonals"), [(14, 16384, 288), (14, 8192, 576)])
+def test_cifar_convolutions_reach_the_lower_bound(log_n, slots, diagonals):
+    """Products of a dense 3x3 convolution over slots: nothing is wasted on empty slots."""
+    assignment = lay_out(four_layer_cnn((0.0, 0.0, 1.0)), log_n, slots)
+    transforms = [step for step in assignment.steps if isinstance(step, Transform)]
+    assert [len(step.cover.keys) for step in transforms[1:3]] == [diagonals, diagonals]
+    first_pool = next(step for step in assignment.steps if isinstance(step, PoolFold))
+    assert first_pool.spread == ()
+    assert len(first_pool.placed.layout.channel) == 4 * 32  # four copies of every channel, for nothing
+
+
+def test_stored_choices_give_the_same_program():
+    network = three_layer_cnn((0.0, 0.0, 1.0))
+    assignment = lay_out(network, 12, 4096)
+    search = ChainSearch(assignment, {}, 13, STANDARD, 4, 6)
+    best = search.best(tolerance=1e9)
+    assert best is not None
+    noise = NoiseModel(8192)
+    first = compile_assignment(
+        network, best.chain, noise, {}, policy=best.policy, assignment=assignment, prepared=search.prepared
+    )
+    design = Design.from_dict(Design(assignment.choices, best.policy).to_dict())
+    again = compile_multiplexed(network, best.chain, noise, {}, design)
+    assert again.input == first.input
+    assert again.output == first.output
+    assert again.program.rotations == first.program.rotations
+    assert [type(i) for i in again.program.instructions] == [type(i) for i in first.program.instructions]
+
+
+@pytest.mark.parametrize("ring", [STANDARD, CONJUGATE_INVARIANT])
+def test_chains_are_secure_and_their_error_is_within_the_tolerance(ring):
+    network = Chain((1, 8, 8)).conv(2, 3).poly(0.1, 0.3, 1.0).flatten().dense(3).network()
+    slots = 8192 if ring == CONJUGATE_INVARIANT else 4096
+    best = ChainSearch(lay_out(network, 13, slots), {}, 13, ring, 4, 6).best(tolerance=0.02)
+    assert best is not None
+    assert best.error <= 0.02
+    assert best.chain.parameters().security_bits == 128
+    assert best.chain.parameters().slots == slots
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.floats(-2, 2).map(lambda c: round(c, 3)), min_size=2, max_size=9).filter(lambda c: abs(c[-1]) > 0.05)
+)
+def test_activations_of_any_degree(coefficients):
+    slots = 8
+    chain = ElasticChain(slots, 2.0**34)
+    builder = Builder(chain, NoiseModel(16))
+    source = builder.input()
+    result, gain = evaluate(builder, POLICY, source, coefficients, 1.0)
+    program = fuse_rescales(builder.finish([result]))
+    backend = SimulatedBackend(chain)
+    x = np.linspace(-1, 1, slots)
+    (out,), _ = execute(program, backend, encode_constants(program, backend), [backend.fresh(x)])
+    assert out.values is not None
+    expected = np.polynomial.polynomial.polyval(x, coefficients)
+    np.testing.assert_allclose(gain * out.values, expected, atol=2e-3 * max(1.0, np.abs(coefficients).max()))
+
+
+@pytest.mark.parametrize(("coefficients", "levels"), [((0.1, 0.5, 1.0), 1), ((0.1, 0.5, 0.2, 0.0, 1.0), 2)])
+def test_degree_two_takes_one_square_and_degree_four_two(coefficients, levels):
+    builder = Builder(ElasticChain(8, 2.0**34), NoiseModel(16))
+    evaluate(builder, POLICY, builder.input(), coefficients, 1.0)
+    names = [type(i).__name__ for i in builder.instructions]
+    assert names.count("Square") == levels
+    assert "Multiply" not in names
+
+
+def test_fused_rescales_change_nothing_but_the_count_of_instructions():
+    program, chain = multiplexed(Chain((1, 6, 6)).conv(2, 3).poly(0.0, 0.0, 1.0).flatten().dense(2).network(), 512)
+    rescales = sum(getattr(i, "rescale", 0) for i in program.program.instructions)
+    backend = SimulatedBackend(chain, arithmetic=False)
+    inputs = [backend.fresh(np.zeros(1)) for _ in program.program.inputs]
+    outputs, _ = execute(program.program, backend, encode_constants(program.program, backend), inputs)
+    assert rescales > 0
+    assert outputs[0].level == program.output_level
+    assert outputs[0].scale == pytest.approx(program.output_scale)
