@@ -9,6 +9,9 @@ import flatbuffers
 import numpy as np
 import tflite
 
+#: Versions that LiteRT's registry begins with, where that is not 1.
+_FIRST_VERSIONS = {"BROADCAST_TO": 2}
+
 
 @dataclass
 class T:
@@ -138,7 +141,8 @@ def _operator(builder, op: Op, code: int) -> int:
 
 def _code(builder, kind: str, custom: str) -> int:
     number = getattr(tflite.BuiltinOperator, kind)
-    fields = {"DeprecatedBuiltinCode": min(number, 127), "BuiltinCode": number, "Version": 1}
+    version = _FIRST_VERSIONS.get(kind, 1)
+    fields = {"DeprecatedBuiltinCode": min(number, 127), "BuiltinCode": number, "Version": version}
     if custom:
         fields["CustomCode"] = builder.CreateString(custom)
     return _table(builder, "OperatorCode", fields)

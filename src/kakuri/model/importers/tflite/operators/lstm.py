@@ -67,7 +67,9 @@ def _clipped(op: Operation, data: ir.Value) -> ir.Value:
     bias = op.constant("biases", np.concatenate([op.array(index) for index in _BIASES]))
     inputs = op.node("Add", [op.core("MatMul", [data, rows]), bias])
     parts = op.split(inputs, 0, [1] * steps)
-    state, cell, states = None, None, []
+    state: ir.Value | None = None
+    cell: ir.Value | None = None
+    states: list[ir.Value] = []
     for part in parts:
         gates = part if state is None else op.node("Add", [part, op.node("MatMul", [state, recurrent])])
         entry, out, forget, update = op.split(gates, 2, [hidden] * 4)
