@@ -65,7 +65,7 @@ def load_model(source: str) -> ir.Model:
     if source in shipped:
         return model.load(zoo.weights.path(source))
     close = get_close_matches(source, shipped, 1)
-    hint = f"did you mean {close[0]}?" if close else f"an .onnx file, or a shipped network: {', '.join(shipped)}"
+    hint = f"did you mean {close[0]}?" if close else f"an .onnx or .tflite file, or one of ours: {', '.join(shipped)}"
     raise KakuriError("KK-F12", "no such model", where=source, hint=hint)
 
 

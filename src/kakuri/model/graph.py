@@ -22,6 +22,9 @@ CUSTOM_DOMAIN = "kakuri"
 POLYNOMIAL = "Polynomial"
 SUM_POOL = "SumPool"
 
+#: From here on the number after a shared name is remembered, not searched for.
+_MANY = 64
+
 AttributeValue = int | float | str | Sequence[int] | Sequence[float] | Sequence[str] | ir.Attr
 
 
@@ -115,13 +118,14 @@ class Editor:
         self.graph = net.graph
         self._values = value_names(net.graph)
         self._nodes = {node.name for node in net.graph if node.name}
+        self._numbers: dict[tuple[bool, str], int] = {}
         self._renewed: dict[ir.Value, ir.Value] = {}
         #: Every node made by ``node``, oldest first.
         self.inserted: list[ir.Node] = []
 
     def constant(self, base: str, array: Array) -> ir.Value:
         """A new initializer holding ``array``."""
-        name = fresh_name(self._values, base)
+        name = self._fresh(base)
         tensor = ir.Tensor(array, name=name)
         value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
         self.graph.register_initializer(value)
@@ -158,6 +162,18 @@ class Editor:
         self.inserted.append(node)
         return value
 
+    def _fresh(self, base: str, *, node: bool = False) -> str:
+        """A name from ``base`` that no value (or no node) has; quick where very many share a base."""
+        taken, key = self._nodes if node else self._values, (node, base)
+        name, number = base, 2
+        while name in taken:
+            number = max(number, self._numbers.get(key, number)) if number == _MANY else number
+            name, number = f"{base}_{number}", number + 1
+        if number > _MANY:
+            self._numbers[key] = number
+        taken.add(name)
+        return name
+
     def append(
         self,
         op_type: str,
@@ -168,14 +184,14 @@ class Editor:
         outputs: Sequence[str],
     ) -> ir.Node:
         """A new standard node at the graph's end, its outputs without shapes."""
-        values = [ir.Value(name=fresh_name(self._values, output)) for output in outputs]
-        node = ir.node(op_type, list(inputs), dict(attributes), outputs=values, name=fresh_name(self._nodes, name))
+        values = [ir.Value(name=self._fresh(output)) for output in outputs]
+        node = ir.node(op_type, list(inputs), dict(attributes), outputs=values, name=self._fresh(name, node=True))
         self.graph.append(node)
         return node
 
     def reserve(self, name: str) -> str:
         """``name`` or a number after it, kept from everything that the editor makes."""
-        return fresh_name(self._values, name)
+        return self._fresh(name)
 
     def substitute(self, node: ir.Node, value: ir.Value, *, keep_name: bool = True) -> None:
         """Let ``value`` stand for the first output of ``node`` everywhere, and remove ``node``.

@@ -20,8 +20,8 @@ _NOT_YET = {".cfg": "Darknet"}
 def load(source: object, *, example: object = None) -> ir.Model:
     """Load a model and bring it to Kakuri's normal form.
 
-    source: path of an .onnx or .tflite file, or a ``torch.nn.Module`` together with ``example``, one input (a tensor or numpy
-    array, batch first) or a tuple of inputs.
+    source: path of an .onnx or .tflite file, or a ``torch.nn.Module`` together with ``example``, one input (a tensor
+    or numpy array, batch first) or a tuple of inputs.
 
     Normal form: opset 20, one graph without functions or control flow; nodes in topological order with unique names
     (``conv1`` from the module path or the weight's name); every value has a static shape and type, an open batch axis

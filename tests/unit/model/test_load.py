@@ -264,11 +264,10 @@ def test_a_pipe_does_not_block(tmp_path):
     assert refusal(kk.load, tmp_path / "pipe.onnx").code == "KK-F12"
 
 
-@pytest.mark.parametrize(("name", "word"), [("net.tflite", "TFLite"), ("net.cfg", "Darknet")])
-def test_formats_to_come_say_so(name, word):
-    error = refusal(kk.load, name)
+def test_formats_to_come_say_so():
+    error = refusal(kk.load, "net.cfg")
     assert error.code == "KK-M10"
-    assert word in str(error)
+    assert "Darknet" in str(error)
     assert "not supported yet" in str(error)
 
 

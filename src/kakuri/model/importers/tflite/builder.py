@@ -1,8 +1,9 @@
 """Builds the graph of a TFLite file, node by node, with shapes known at once.
 
 Purpose: constants, nodes and layout changes for the importers in ``operators``.
-Guarantees: every node has a shape when it is made; constant computations are folded at once; what constants take together is bounded by
-    the file's size; a problem of one operator does not hide those of others that do not depend on it.
+Guarantees: every node has a shape when it is made; constant computations are folded at once; what constants take
+    together is bounded by the file's size; a problem of one operator does not hide those of others that do not depend
+    on it.
 Does not guarantee: that an operator's meaning is right; its importer does that.
 """
 
@@ -74,7 +75,7 @@ class Builder:
         self._budget_bytes -= array.nbytes
         if self._budget_bytes < 0:
             raise KakuriError("KK-M03", "the model's constants overlap in the file", where=shown(name))
-        return self.edit.constant(name, np.ascontiguousarray(array))
+        return self.edit.constant(name, np.asarray(array, order="C"))
 
     def nodes(
         self,
@@ -115,7 +116,9 @@ class Builder:
         """``value`` with its axes in the order ``axes``; a Reshape when only axes of size 1 move."""
         shape = static_shape(value)
         if sorted(axes) != list(range(len(shape))):
-            raise KakuriError("KK-M02", "the axes do not fit the tensor", where=name, got=f"{list(axes)[:8]} of {shape}")
+            raise KakuriError(
+                "KK-M02", "the axes do not fit the tensor", where=name, got=f"{list(axes)[:8]} of {shape}"
+            )
         if moves_nothing(shape, axes):
             return self.reshape(value, [shape[axis] for axis in axes], name)
         return self.node("Transpose", [value], {"perm": list(axes)}, name=name)
@@ -155,9 +158,9 @@ class Builder:
             return self.value(tensor, layout)
         found = tensor.reals.get(layout)
         if found is None:
-            value = self.value(tensor, layout)
-            axis = tensor.quantization.axis
-            found = self.dequantize(value, tensor, TO_FIRST.index(axis) if layout is Layout.FIRST else axis)
+            if len(tensor.quantization.scale) > 1:
+                raise KakuriError("KK-M05", "several scales are supported for weights only", where=shown(tensor.name))
+            found = self.dequantize(self.value(tensor, layout), tensor, 0)
             tensor.reals[layout] = found
         return found
 
@@ -190,7 +193,6 @@ class Builder:
             value.name = self._output_names[index]
             describe(value, tensor.source)
             self.net.graph.outputs.append(value)
-
 
     def finish(self) -> None:
         """Raise every problem noted, or drop what folding left without use."""

@@ -1,9 +1,9 @@
 """FlatBuffers that nobody has vouched for.
 
 Purpose: tables, vectors and strings of a file, each offset checked before it is followed.
-Guarantees: nothing outside the file's bytes is read; a value lies inside its table, a vector inside the file; what all vectors and
-    strings of a file hold together is bounded by the file's size, so that shared or nested offsets cannot multiply the work;
-    anything else is KK-M02. Offsets point forward, so that reading ends.
+Guarantees: nothing outside the file's bytes is read; a value lies inside its table, a vector inside the file; what
+    all vectors and strings of a file hold together is bounded by the file's size, so that shared or nested offsets
+    cannot multiply the work; anything else is KK-M02. Offsets point forward, so that reading ends.
 Does not guarantee: that what the file says makes sense; ``source`` checks that.
 Source: the FlatBuffers binary format (internals), the identifier TFL3.
 """

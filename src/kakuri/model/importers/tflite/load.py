@@ -1,8 +1,8 @@
 """TFLite bytes, which nobody has vouched for, to a model in normal form.
 
 Purpose: ``load`` for .tflite files.
-Guarantees: any input gives a model or a KakuriError; all unsupported operators are named together, and so are all problems of the
-    operators that can be looked at.
+Guarantees: any input gives a model or a KakuriError; all unsupported operators are named together, and so are all
+    problems of the operators that can be looked at.
 Does not guarantee: that a protection can run the model; ``kakuri.model.check`` says.
 """
 

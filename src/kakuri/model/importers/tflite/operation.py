@@ -15,14 +15,14 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from kakuri.errors import KakuriError
-from kakuri.model.graph import Array, AttributeValue, constant, static_shape
+from kakuri.model.graph import Array, AttributeValue, constant, is_op, static_shape
 from kakuri.model.importers.structure import shown
 from kakuri.model.importers.tflite import schema
 from kakuri.model.importers.tflite.builder import Builder, moves_nothing
 from kakuri.model.importers.tflite.source import DTYPES, SourceOperator
 from kakuri.model.importers.tflite.tensors import TO_FIRST, Layout, Tensor
+from kakuri.model.quantized.reading import SOURCE_KEY, region_of
 
-SOURCE_KEY = "kakuri.source"
 _CLAMPS = {"RELU_N1_TO_1": (-1.0, 1.0), "RELU6": (0.0, 6.0), "RELU_0_TO_1": (0.0, 1.0)}
 
 
@@ -141,6 +141,8 @@ class Operation:
     def weights(self, index: int, arrange: Callable[[Array], Array], axis: int) -> ir.Value:
         """Constant weights as numbers, their stored elements rearranged; scales per channel lie along ``axis`` then."""
         tensor = self.input(index)
+        if tensor.quantization is None and self.array(index).dtype != np.float32:
+            raise self.unsupported("has weights of an unsupported type", tensor.source.type)
         value = self.builder.constant(tensor.name, arrange(self.array(index)))
         return value if tensor.quantization is None else self.builder.dequantize(value, tensor, axis)
 
@@ -150,8 +152,10 @@ class Operation:
             return None
         tensor = self.input(index)
         left, right = self.input(data).quantization, self.input(weights).quantization
-        if tensor.source.type != "INT32":
+        if tensor.source.type == "FLOAT32":
             return self.real(index)
+        if tensor.source.type != "INT32":
+            raise self.unsupported("has a bias of an unsupported type", tensor.source.type)
         if left is None or right is None:
             raise self.damaged("has an integer bias on float operands")
         scale = left.scale[0] * right.scale
@@ -192,6 +196,12 @@ class Operation:
         """A node beside the core."""
         return self.builder.node(op_type, inputs, attributes, name=f"{self.label}.{op_type.lower()}")
 
+    def split(self, value: ir.Value, axis: int, sizes: Sequence[int]) -> list[ir.Value]:
+        """``value`` in parts along ``axis``."""
+        lengths = self.constant("sizes", np.asarray(sizes, np.int64))
+        name = f"{self.label}.split"
+        return self.builder.nodes("Split", [value, lengths], {"axis": axis}, name=name, outputs=len(sizes))[1]
+
     def constant(self, suffix: str, array: Array) -> ir.Value:
         return self.builder.constant(f"{self.label}.{suffix}", array)
 
@@ -209,7 +219,9 @@ class Operation:
         raise self.unsupported("has an unsupported fused activation", kind or self.integer(option))
 
     def clip(self, value: ir.Value, low: float, high: float) -> ir.Value:
-        bounds = [self.constant(suffix, np.asarray(bound, np.float32)) for suffix, bound in (("low", low), ("high", high))]
+        bounds = [
+            self.constant(suffix, np.asarray(bound, np.float32)) for suffix, bound in (("low", low), ("high", high))
+        ]
         return self.node("Clip", [value, *bounds])
 
     def moved(self, value: ir.Value, layout: Layout = Layout.SOURCE, index: int = 0) -> None:
@@ -239,7 +251,16 @@ class Operation:
             node, values = self.builder.nodes("QuantizeLinear", [value, *parameters], name=name)
             self._made.append(node)
             value = values[0]
-        if any(item is not None and item.quantization is not None for item in (*self.inputs, *self.outputs)):
-            for node in self._made:
-                node.metadata_props[SOURCE_KEY] = f"tflite:{self.kind}"
+        quantized = any(item is not None and item.quantization is not None for item in (*self.inputs, *self.outputs))
+        if quantized and self._made:
+            self._mark()
         return value
+
+    def _mark(self) -> None:
+        """Say whose rounding this is, unless the operator became something that is not one region."""
+        for node in self._made:
+            node.metadata_props[SOURCE_KEY] = f"tflite:{self.kind}"
+        last = self._made[-1]
+        if len(self._made) > 1 and is_op(last, "QuantizeLinear") and region_of(last) is None:
+            for node in self._made:
+                del node.metadata_props[SOURCE_KEY]

@@ -1,8 +1,9 @@
 """What a TFLite file says, as plain data.
 
 Purpose: the first subgraph of an untrusted file: tensors, operators, inputs, outputs.
-Guarantees: indices are in range, operators stand in topological order, each tensor is computed once or constant, a constant's bytes
-    fit its shape and type, quantisation parameters fit their tensor; all problems are reported together as KK-M02, KK-M03, KK-M05.
+Guarantees: indices are in range, operators stand in topological order, each tensor is computed once or constant, a
+    constant's bytes fit its shape and type, quantisation parameters fit their tensor; all problems are reported
+    together as KK-M02, KK-M03, KK-M05.
 Does not guarantee: that an operator is known or that its inputs fit it; the importers of ``operators`` check that.
 Source: the TFLite schema, version 3.
 """
@@ -117,9 +118,7 @@ def _code(table: Table) -> str:
     return f"CUSTOM {table.text('CustomCode')}" if name == "CUSTOM" else name
 
 
-def _tensor(
-    index: int, table: Table, buffers: Sequence[Table], limits: Limits
-) -> tuple[SourceTensor, list[Problem]]:
+def _tensor(index: int, table: Table, buffers: Sequence[Table], limits: Limits) -> tuple[SourceTensor, list[Problem]]:
     name = table.text("Name")
     where = f"tensor {shown(name or str(index))}"
     number = table.integer("Type")
@@ -224,7 +223,9 @@ def _order_problems(model: SourceModel) -> Iterator[Problem]:
         if tensors[item].data is not None or not _static(tensors[item].shape):
             got = str(list(tensors[item].shape))
             hint = "export with fixed input sizes"
-            yield Problem("KK-M07", "an input needs a fixed shape", f"input {shown(tensors[item].name)}", got, hint=hint)
+            yield Problem(
+                "KK-M07", "an input needs a fixed shape", f"input {shown(tensors[item].name)}", got, hint=hint
+            )
     ready |= set(model.inputs)
     for operator in model.operators:
         where = f"node {shown(operator.label)}"
@@ -242,11 +243,12 @@ def _order_problems(model: SourceModel) -> Iterator[Problem]:
     )
 
 
-def _twice(
-    operator: SourceOperator, made: set[int], tensors: Sequence[SourceTensor], where: str
-) -> Iterator[Problem]:
+def _twice(operator: SourceOperator, made: set[int], tensors: Sequence[SourceTensor], where: str) -> Iterator[Problem]:
+    seen: set[int] = set()
     for item in operator.outputs:
-        if item >= 0 and (item in made or operator.outputs.count(item) > 1):
+        repeated = item in made or item in seen
+        seen.add(item)
+        if item >= 0 and repeated:
             yield Problem("KK-M02", f"{shown(tensors[item].name)} is computed twice", where)
 
 

@@ -1,6 +1,7 @@
 """The tensors of a file while it becomes a graph: each in the layouts that somebody asked for.
 
-Purpose: a tensor's values in the graph, by layout; layouts are made on demand, so that no transposition stands without need.
+Purpose: a tensor's values in the graph, by layout; layouts are made on demand, so that no transposition stands
+    without need.
 Guarantees: the same element under the same index of the source, whatever the layout.
 Does not guarantee: a channels-first form of anything but rank 4, which is what TFLite's spatial operators have.
 """
@@ -34,9 +35,9 @@ class Layout(Enum):
 class Tensor:
     """One tensor of the file and the values that stand for it.
 
-    values: integers or floats as the file has them. reals: the same dequantised. makers: layouts that are cheap to make from
-    another tensor's values, made when somebody asks. array: the elements of a constant, in the file's layout. map_shape: (H, W, C) of the
-    map that FLAT_FIRST flattens.
+    values: integers or floats as the file has them. reals: the same dequantised. makers: layouts that are cheap to
+    make from another tensor's values, made when somebody asks. array: the elements of a constant, in the file's
+    layout. map_shape: (H, W, C) of the map that FLAT_FIRST flattens.
     """
 
     source: SourceTensor

@@ -1,7 +1,7 @@
 """Every operator that the importer knows: one family, one file, a table ``IMPORTERS`` in each.
 
-To add one: copy ``resize.py`` (spatial), ``unary.py`` (any layout) or ``gather.py`` (the file's layout), add the table here, and
-a case to ``tests/unit/model/tflite/test_operators.py``, which runs LiteRT beside it.
+To add one: copy ``resize.py`` (spatial), ``unary.py`` (any layout) or ``gather.py`` (the file's layout), add the
+table here, and a case to ``tests/unit/model/tflite/test_operators.py``, which runs LiteRT beside it.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def _logical(op: Operation, onnx: str) -> None:
 
 
 def _add_n(op: Operation) -> None:
-    if any(op.shape(index) != op.shape(0) for index in range(len(op.inputs))):
+    if not op.inputs or any(op.shape(index) != op.shape(0) for index in range(len(op.inputs))):
         raise op.damaged("adds tensors of different shapes")
     layout = common(op, range(len(op.inputs)))
     op.computed(op.core("Sum", [op.real(index, layout) for index in range(len(op.inputs))]), layout)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from kakuri.model.graph import static_shape
+from kakuri.model.graph import AttributeValue, static_shape
 from kakuri.model.importers.tflite.operation import Importer, Operation
+from kakuri.model.importers.tflite.source import DTYPES
 from kakuri.model.importers.tflite.tensors import Layout
 
 _LARGEST = 1 << 16
@@ -19,7 +20,7 @@ def _block(op: Operation) -> int:
 
 
 def _depth_to_space(op: Operation) -> None:
-    attributes = {"blocksize": _block(op), "mode": "DCR"}
+    attributes: dict[str, AttributeValue] = {"blocksize": _block(op), "mode": "DCR"}
     op.moved(op.core("DepthToSpace", [op.raw(0, Layout.FIRST)], attributes), Layout.FIRST)
 
 
@@ -42,8 +43,9 @@ def _space_to_batch(op: Operation) -> None:
     value, source = op.raw(0, Layout.FIRST), op.input(0)
     if top or bottom or left or right:
         amounts = op.constant("pads", np.asarray([0, 0, top, left, 0, 0, bottom, right], np.int64))
-        zero = 0 if source.quantization is None else int(source.quantization.zero_point[0])
-        value = op.node("Pad", [value, amounts, op.constant("fill", np.asarray(zero, _dtype(value)))])
+        zero = 0 if source.quantization is None else source.quantization.zero_point[0]
+        fill = np.asarray(zero, DTYPES.get(source.source.type))
+        value = op.node("Pad", [value, amounts, op.constant("fill", fill)])
     n, c, h, w = static_shape(value)
     if h % rows or w % columns:
         raise op.damaged("has a block that does not divide its input", f"{(rows, columns)} of {(h, w)}")
@@ -69,10 +71,6 @@ def _batch_to_space(op: Operation) -> None:
         bounds = [op.constant(name, np.asarray(item, np.int64)) for name, item in zip(names, lists, strict=True)]
         value = op.node("Slice", [value, *bounds])
     op.moved(value, Layout.FIRST)
-
-
-def _dtype(value: object) -> np.dtype[np.generic]:
-    return np.dtype(value.dtype.numpy())  # type: ignore[attr-defined]
 
 
 IMPORTERS = {

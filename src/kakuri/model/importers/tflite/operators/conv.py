@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kakuri.model.graph import Array
+from kakuri.model.graph import Array, AttributeValue
 from kakuri.model.importers.tflite.operation import Importer, Operation
 from kakuri.model.importers.tflite.operators.windows import dilations_of, pads_of, strides_of
 from kakuri.model.importers.tflite.tensors import Layout
@@ -11,7 +11,7 @@ from kakuri.model.importers.tflite.tensors import Layout
 def _conv(op: Operation, kernel: tuple[int, int], group: int, *, depthwise: bool) -> None:
     strides, dilations = strides_of(op), dilations_of(op)
     shape = op.shape(0, Layout.FIRST)
-    attributes = {
+    attributes: dict[str, AttributeValue] = {
         "kernel_shape": list(kernel),
         "strides": list(strides),
         "dilations": list(dilations),
@@ -45,7 +45,7 @@ def _full(op: Operation) -> None:
     if shape[3] % filters[3]:
         raise op.damaged("has channels that do not fit its weights", f"{shape} and {filters}")
     _check_axis(op, 0)
-    _conv(op, filters[1:3], shape[3] // filters[3], depthwise=False)
+    _conv(op, (filters[1], filters[2]), shape[3] // filters[3], depthwise=False)
 
 
 def _depthwise(op: Operation) -> None:
@@ -53,7 +53,7 @@ def _depthwise(op: Operation) -> None:
     if filters[0] != 1 or shape[3] == 0 or filters[3] % shape[3]:
         raise op.damaged("has channels that do not fit its weights", f"{shape} and {filters}")
     _check_axis(op, 3)
-    _conv(op, filters[1:3], shape[3], depthwise=True)
+    _conv(op, (filters[1], filters[2]), shape[3], depthwise=True)
 
 
 def _check_axis(op: Operation, axis: int) -> None:

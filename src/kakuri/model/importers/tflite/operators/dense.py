@@ -36,7 +36,8 @@ def _fully_connected(op: Operation) -> None:
 def _operands(op: Operation, shape: tuple[int, int]) -> tuple[ir.Value, ir.Value]:
     """The data as a matrix and the weights; a flattened map stays channels first, its weights move instead."""
     tensor = op.input(0)
-    if tensor.has(Layout.FLAT_FIRST) and tensor.map_shape is not None and op.input(1).array is not None:
+    flattened = tensor.has(Layout.FLAT_FIRST) and shape[0] == 1
+    if flattened and op.input(1).array is not None:
         return op.real(0, Layout.FLAT_FIRST), op.weights(1, lambda array: _channels_first(array, tensor), axis=0)
     raw = op.builder.reshape(op.flat(0), shape, f"{tensor.name}.rows")
     data = op.real(0) if raw is tensor.values.get(Layout.SOURCE) else _real(op, tensor, raw)

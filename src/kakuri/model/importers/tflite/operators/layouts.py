@@ -28,7 +28,11 @@ def operand(op: Operation, index: int, layout: Layout, *, real: bool = True) -> 
     tensor, build = op.input(index), op.builder
     lifted = build.reshape(op.raw(index), (1,) * (_RANK - len(shape)) + shape, f"{tensor.name}.lifted")
     value = build.transpose(lifted, TO_FIRST, f"{tensor.name}.channels_first")
-    return build.dequantize(value, tensor, 0) if real and tensor.quantization is not None else value
+    if not real or tensor.quantization is None:
+        return value
+    if len(tensor.quantization.scale) > 1:
+        raise op.unsupported("has an operand with several scales")
+    return build.dequantize(value, tensor, 0)
 
 
 def axis_of(op: Operation, axis: int, rank: int) -> int:

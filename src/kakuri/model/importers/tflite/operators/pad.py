@@ -32,9 +32,10 @@ def _pad(op: Operation) -> None:
     amounts = op.constant("pads", np.asarray(arranged(before, layout) + arranged(after, layout), np.int64))
     fill = np.asarray(0 if source.quantization is None else source.quantization.zero_point[0], kind)
     if op.has(2):
-        fill = op.array(2).reshape(())
-        if fill.dtype != np.dtype(kind):
-            raise op.damaged("fills with another type", fill.dtype)
+        fill = op.array(2)
+        if fill.dtype != np.dtype(kind) or fill.size != 1:
+            raise op.damaged("fills with something else than one element of its type", f"{fill.dtype} {fill.shape}")
+        fill = fill.reshape(())
     op.moved(op.core("Pad", [op.raw(0, layout), amounts, op.constant("fill", fill)]), layout)
 
 

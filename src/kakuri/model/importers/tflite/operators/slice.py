@@ -41,7 +41,7 @@ def _strided_slice(op: Operation) -> None:
     if not len(begin) == len(end) == len(steps) or len(begin) > len(shape) or 0 in steps:
         raise op.damaged("has bounds that do not fit its input", f"{begin}, {end}, {steps} of {shape}")
     rest = len(shape) - len(begin)
-    bounds = [_bounds(op, axis, shape[axis], begin[axis], end[axis], steps[axis]) for axis in range(len(begin))]
+    bounds = [_bounds(op, axis, shape[axis], (begin[axis], end[axis], steps[axis])) for axis in range(len(begin))]
     starts = [low for low, _, _ in bounds] + [0] * rest
     ends = [high for _, high, _ in bounds] + list(shape[len(begin) :])
     value = _cut(op, starts, ends, [step for _, _, step in bounds] + [1] * rest, Layout.SOURCE)
@@ -52,8 +52,9 @@ def _strided_slice(op: Operation) -> None:
     op.moved(value)
 
 
-def _bounds(op: Operation, axis: int, size: int, begin: int, end: int, step: int) -> tuple[int, int, int]:
+def _bounds(op: Operation, axis: int, size: int, given: tuple[int, int, int]) -> tuple[int, int, int]:
     """Start, end and step of one axis as ONNX counts them."""
+    begin, end, step = given
     if op.integer("ShrinkAxisMask") >> axis & 1:
         index = begin + size if begin < 0 else begin
         if not 0 <= index < size:
