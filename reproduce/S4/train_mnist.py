@@ -3,134 +3,99 @@
     python reproduce/S4/train_mnist.py --runs runs/mnist [--threads 1] [--only square] [--weights FOLDER]
 
 Steps, each resumable (everything made lies in --runs, so a second call goes on where the first stopped):
-1. two ReLU teachers, on the first 55,000 training images only;
-2. pools of augmented copies of all 60,000 training images with the teachers' answers (`mnist_pools.py`);
-3. per activation: the 3layer-CNN in two stages, far and near distortions, then conv2 pruned to 40 and to 32 filters,
-   each followed by fine-tuning;
-4. each finished network becomes an ONNX file with a card, and is measured on the test images, once.
+1. a ReLU teacher, on the first 55,000 training images only;
+2. a pool of distorted copies of all 60,000 training images, with the teacher's answers to each copy;
+3. the 3layer-CNN with swish-rg5-deg2 and with swish-rg7-deg4, from that pool;
+4. the 3layer-CNN with square: the first network with its squares completed, which changes no answer, and fine-tuned;
+5. per activation, conv2 pruned to 40 and to 32 filters, each followed by fine-tuning;
+6. each finished network becomes an ONNX file with a card, and is measured on the test images, once.
 
-The test images choose nothing: recipes, seeds and numbers of epochs come from runs on 5,000 training images that the
-teachers never saw (`select_recipe.py`, `training_record.json`). Each line of test_evaluations.jsonl in --runs is one
-measurement on the test images; the file only grows.
+The test images choose nothing: recipes, seeds and numbers of epochs come from comparisons on training images
+(`select_recipe.py`, `training_record.json`).
 """
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from mnist_pools import POOLS, Bench, made_pool
 from rich.console import Console
 from torch import nn
+from training_bench import SEED, Bench, Network, fit, opened_bench, ship, training_arguments
 
 from kakuri.model.passes.prune_channels import prune
 from kakuri.zoo import networks
-from kakuri.zoo.data import load_mnist
-from kakuri.zoo.onnx_evaluation import onnx_accuracy_percent
-from kakuri.zoo.training import RECIPES, progress_bar, publish, to_onnx, train
+from kakuri.zoo.data import ImageDataset, load_mnist
+from kakuri.zoo.training import RECIPES, Pool, completed_square, load_pool, make_pool, progress_bar, save_pool, train
+from kakuri.zoo.training.recipes import MNIST_POOL
 
-DOCUMENT_ACTIVATIONS = ("square", "swish-rg5-deg2", "swish-rg7-deg4")
-SEED = 1
+ACTIVATIONS, FAMILY = ("swish-rg5-deg2", "swish-rg7-deg4", "square"), "3layer-CNN"
+HELD_OUT = 5_000
+COPIES, POOL_SEED = 48, 7
 PRUNED_CHANNELS = {"r1": 40, "r2": 32}
 
-#: Which pool each recipe learns from.
-POOL_OF = {
-    "distilled-mnist": "far",
-    "refined-mnist": "near",
-    "finetuned-mnist": "near",
-    "distilled-short-mnist": "far",
-    "refined-short-mnist": "near",
-}
 
-
-@dataclass(frozen=True)
-class Network:
-    """One network that ships; stages: names of recipes, one after the other."""
-
-    name: str
-    activation: str
-    channels: int
-    stages: tuple[str, ...]
-
-
-def fit(bench: Bench, network: Network, module: nn.Module) -> nn.Module:
-    """Train ``module`` through the network's stages."""
-    for stage in network.stages:
-        pool = made_pool(bench, bench.runs / f"pool-{POOL_OF[stage]}.safetensors", POOLS[POOL_OF[stage]])
-        checkpoint = bench.runs / f"{network.name}.{stage}.safetensors"
-        with progress_bar(f"{network.name} {stage}", bench.console) as observe:
-            train(module, pool, RECIPES[stage], seed=SEED, checkpoint=checkpoint, checkpoint_every=5, observe=observe)
-    return module
-
-
-def ship(bench: Bench, network: Network, module: nn.Module) -> None:
-    """Measure on the test images once, then publish with that figure on the card."""
-    content = to_onnx(module, (1, 28, 28), network.name)
-    accuracy = measured_once(bench, network.name, content)
-    stages = [
-        {"recipe": RECIPES[stage].to_dict(), "pool": [asdict(part) for part in POOLS[POOL_OF[stage]]]}
-        for stage in network.stages
-    ]
-    facts = {
-        "network": "3layer-CNN",
-        "activation": network.activation,
-        "channels": network.channels,
-        "status": "final",
-        "test_accuracy_percent": accuracy,
-        "training": {"seed": SEED, "stages": stages, "teacher_recipe": RECIPES["teacher-mnist"].to_dict()},
-    }
-    publish(bench.weights / f"{network.name}.onnx", content, module, bench.dataset, facts)
-    bench.console.print(f"{network.name}: {accuracy:.2f} % of {len(bench.dataset.test_labels)} test images")
-
-
-def measured_once(bench: Bench, name: str, content: bytes) -> float:
-    """Accuracy on the test images in percent; a network measured before is not measured again."""
-    log, digest = bench.runs / "test_evaluations.jsonl", hashlib.sha256(content).hexdigest()
-    for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
-        entry = json.loads(line)
-        if entry["sha256"] == digest:
-            return float(entry["test_accuracy_percent"])
-    accuracy = onnx_accuracy_percent(content, bench.dataset.test_images, bench.dataset.test_labels)
-    with log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"name": name, "sha256": digest, "test_accuracy_percent": accuracy}) + "\n")
-    return accuracy
-
-
-def train_family(bench: Bench, activation: str) -> None:
-    """The 3layer-CNN with one activation and, for the three that the document prunes, its two pruning rounds."""
-    pruned = activation in DOCUMENT_ACTIVATIONS
-    stages = ("distilled-mnist", "refined-mnist") if pruned else ("distilled-short-mnist", "refined-short-mnist")
-    network = Network(f"mnist-3layer-{activation}", activation, 50, stages)
+def trained_teacher(runs: Path, dataset: ImageDataset, console: Console) -> nn.Module:
+    """The teacher; reads its finished checkpoint where there is one. The last 5,000 training images are not shown."""
     torch.manual_seed(SEED)
-    module = fit(bench, network, networks.three_layer_cnn(activation))
-    ship(bench, network, module)
-    for round_name, channels in PRUNED_CHANNELS.items() if pruned else ():
+    teacher = networks.mnist_teacher()
+    recipe, held_out = RECIPES["teacher-mnist"], dataset.hold_out(HELD_OUT)
+    with progress_bar("teacher", console) as observe:
+        checkpoint = runs / "teacher-1.safetensors"
+        train(teacher, held_out, recipe, seed=SEED, checkpoint=checkpoint, validation=held_out, observe=observe)
+    return teacher.to(memory_format=torch.channels_last)
+
+
+def made_pool(bench: Bench) -> Pool:
+    """The pool, read from its file where there is one."""
+    path = bench.runs / "pool.safetensors"
+    if path.exists():
+        return load_pool(path)
+    teachers = [trained_teacher(bench.runs, bench.dataset, bench.console)]
+    with bench.console.status(f"pool of {COPIES} distorted copies"):
+        pool = make_pool(bench.dataset, MNIST_POOL, copies=COPIES, seed=POOL_SEED, teachers=teachers)
+    save_pool(path, pool)
+    return pool
+
+
+def trained(bench: Bench, activation: str, pool: Pool) -> tuple[Network, nn.Module]:
+    """The unpruned network with the activation; square is made from the one with swish-rg5-deg2."""
+    network = Network(f"mnist-3layer-{activation}", FAMILY, activation, 50, "distilled-mnist")
+    torch.manual_seed(SEED)
+    module = networks.three_layer_cnn(activation)
+    if activation == "square":
+        parent, first = trained(bench, "swish-rg5-deg2", pool)
+        network = replace(network, recipe="finetuned-mnist", parent=parent.name)
+        module.load_state_dict(completed_square(first).state_dict())
+    return network, fit(bench, network, module, pool)
+
+
+def train_family(bench: Bench, activation: str, pool: Pool) -> None:
+    """The 3layer-CNN with one activation and its two pruning rounds."""
+    facts = {
+        "pool": {"copies": COPIES, "seed": POOL_SEED, "augmentation": asdict(MNIST_POOL)},
+        "teacher": "mnist_teacher on the first 55,000 training images, answering each copy",
+        "teacher_recipe": RECIPES["teacher-mnist"].to_dict(),
+    }
+    network, module = trained(bench, activation, pool)
+    ship(bench, network, module, facts)
+    for round_name, channels in PRUNED_CHANNELS.items():
         module = prune(module, torch.zeros(1, 1, 28, 28), layer="conv2", keep=channels)
-        network = Network(f"mnist-3layer-{activation}-{round_name}", activation, channels, ("finetuned-mnist",))
-        ship(bench, network, fit(bench, network, module))
+        name = f"mnist-3layer-{activation}-{round_name}"
+        network = Network(name, FAMILY, activation, channels, "finetuned-mnist", parent=network.name)
+        ship(bench, network, fit(bench, network, module, pool), facts)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, required=True, help="folder for checkpoints, pools and the record")
-    parser.add_argument("--weights", type=Path, help="where the ONNX files go (default: --runs/weights)")
-    parser.add_argument("--data", type=Path, help="folder of MNIST (default: KAKURI_DATA, else downloaded)")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--only", choices=networks.ACTIVATIONS, help="one activation")
+    parser = training_arguments(__doc__, "MNIST")
+    parser.add_argument("--only", choices=ACTIVATIONS, help="one activation")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    weights = options.weights or options.runs / "weights"
-    for folder in (options.runs, weights):
-        folder.mkdir(parents=True, exist_ok=True)
-    bench = Bench(options.runs, weights, load_mnist(options.data), Console(stderr=True))
-    others = [activation for activation in networks.ACTIVATIONS if activation not in DOCUMENT_ACTIVATIONS]
-    for activation in (*DOCUMENT_ACTIVATIONS, *others):
+    bench = opened_bench(options, load_mnist(options.data))
+    pool = made_pool(bench)
+    for activation in ACTIVATIONS:
         if options.only in {None, activation}:
-            train_family(bench, activation)
+            train_family(bench, activation, pool)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from kakuri.errors import KakuriError, KakuriWarning
 from kakuri.version import __version__
 
 if TYPE_CHECKING:
-    from kakuri import attacks, audit, codegen, encrypted, model, package, trust, zoo
+    from kakuri import attacks, audit, codegen, enclave, encrypted, model, offload, package, trust, zoo
     from kakuri.model import check, load
 
 __all__ = [
@@ -26,15 +26,19 @@ __all__ = [
     "audit",
     "check",
     "codegen",
+    "enclave",
     "encrypted",
     "load",
     "model",
+    "offload",
     "package",
     "trust",
     "zoo",
 ]
 
-_ROOMS = frozenset({"attacks", "audit", "codegen", "encrypted", "model", "package", "trust", "zoo"})
+_ROOMS = frozenset(
+    {"attacks", "audit", "codegen", "enclave", "encrypted", "model", "offload", "package", "trust", "zoo"}
+)
 _FUNCTIONS = {"load": "kakuri.model", "check": "kakuri.model"}
 
 

@@ -1,8 +1,11 @@
 """Public side of the CKKS kernel (native/ckks). No type in this module can hold a secret key.
 
 Conventions
-- Ring Z[X]/(X^N+1), N = 2**log_n, N/2 slots of real numbers (imaginary parts zero).
-- Moduli q_0 ... q_L (primes below 2^50, 1 mod 2N), special moduli p_0 ... p_{k-1} for hybrid key switching.
+- Ring "standard": Z[X]/(X^N+1), N = 2**log_n, N/2 slots of real numbers (imaginary parts zero), primes 1 mod 2N.
+  Ring "conjugate_invariant": Z[X + 1/X] inside Z[X]/(X^2N+1), that is a_0 + sum a_i (X^i + X^-i), 0 < i < N; N real
+  slots, primes 1 mod 4N. Every operation costs nearly the same as in the standard ring of that N. Its security is
+  looked up at dimension N; see native/ckks/README.md.
+- Moduli q_0 ... q_L (primes below 2^50), special moduli p_0 ... p_{k-1} for hybrid key switching.
   A ciphertext at ``level`` l holds limbs q_0 ... q_l. ``rescale`` drops q_l.
 - ``digits``: number of key-switching digits at the top level; alpha = ceil((L+1)/digits) limbs per digit.
 - Scales are exact float64 ratios and are tracked, never rounded; adding operands whose scales differ by more than
@@ -15,14 +18,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-def ntt_primes(log_n: int, bits: Sequence[int]) -> list[int]:
-    """Distinct primes, 1 mod 2N, each the unused one nearest to 2**bits[i] and below 2^50."""
+def ntt_primes(log_n: int, bits: Sequence[int], ring: str = "standard") -> list[int]:
+    """Distinct primes, 1 mod 2N (mod 4N for "conjugate_invariant"), each the unused one nearest to 2**bits[i] and
+    below 2^50."""
 
 def max_log_qp(log_n: int) -> float:
     """Largest log2(Q P) at 128-bit security: the stricter of the HE standard and eprint 2024/463 (Table 5.2)."""
 
 def kernel_path() -> str:
-    """'ifma', 'avx2' or 'scalar': what run-time dispatch chose."""
+    """'ifma', 'avx512', 'avx2' or 'scalar': what run-time dispatch chose."""
 
 def available_kernel_paths() -> list[str]:
     """Fastest first; the last is 'scalar'."""
@@ -41,6 +45,7 @@ class Parameters:
         special_moduli: Sequence[int],
         digits: int,
         *,
+        ring: str = "standard",
         allow_insecure: bool = False,
     ) -> None: ...
     @property
@@ -48,7 +53,10 @@ class Parameters:
     @property
     def n(self) -> int: ...
     @property
-    def slots(self) -> int: ...
+    def ring(self) -> str: ...
+    @property
+    def slots(self) -> int:
+        """N/2, or N in the conjugate-invariant ring."""
     @property
     def moduli(self) -> list[int]: ...
     @property
@@ -81,7 +89,8 @@ class Plaintext:
     @property
     def nbytes(self) -> int: ...
     def residues(self) -> NDArray[np.uint64]:
-        """(level + 1, N) in NTT form: position j holds the value at psi^(2 br(j) + 1), psi the smallest 2N-th root."""
+        """(level + 1, N) in NTT form: position j holds the value at psi^(2 br(j) + 1), psi the smallest 2N-th root; in
+        the conjugate-invariant ring at psi^(4 br(j) + 1), psi the smallest 4N-th root."""
 
 def decode(plaintext: Plaintext) -> NDArray[np.float64]:
     """(slots,): the values that ``encode`` was given, up to its rounding."""
@@ -122,6 +131,49 @@ class Ciphertext:
     @staticmethod
     def from_residues(parameters: Parameters, residues: NDArray[np.uint64], scale: float) -> Ciphertext:
         """From such an array; for tests and for interchange with other libraries."""
+
+class Diagonals:
+    """The plaintext side of a linear transform, encoded once; see ``Evaluator.linear_transform``.
+
+    Vectors stand modulo q_0 ... q_level and the special primes: len * (level + 1 + special primes) * slots * 8 bytes.
+    (In the standard ring half of the residues: real slots give every value twice.)"""
+
+    @property
+    def parameters(self) -> Parameters: ...
+    @property
+    def level(self) -> int: ...
+    @property
+    def scale(self) -> float: ...
+    @property
+    def inputs(self) -> int: ...
+    @property
+    def outputs(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def steps(self) -> set[int]:
+        """Giant and baby steps other than 0, normalised: the rotation keys a transform needs, at its level."""
+    def __len__(self) -> int: ...
+    def save(self, path: str) -> None:
+        """Replaces the file at ``path``. Refused: KK-F48."""
+    @staticmethod
+    def open(parameters: Parameters, path: str) -> Diagonals:
+        """Maps such a file into memory and reads it in place, after checking its length, hash and every residue. The
+        file must not change while it is open. Refused: KK-F41 .. KK-F49."""
+
+def encode_diagonals(
+    parameters: Parameters,
+    level: int,
+    scale: float,
+    entries: Sequence[tuple[int, int, int, int, NDArray[np.float64]]],
+    *,
+    inputs: int,
+    outputs: int,
+    threads: int = 1,
+) -> Diagonals:
+    """entries: (output o, giant step g, input i, baby step b, values (<= slots,)), each (o, g, i, b) once, steps modulo
+    the slots. Values multiply rotate(x_i, b) before the rotation by g. Every output needs a diagonal that does not
+    round to zero. Refused: KK-N05, KK-N07, KK-N11, KK-N12; problems of several entries are reported together."""
 
 class PublicKey:
     @property
@@ -175,7 +227,8 @@ class Evaluator:
         """Size 3; levels must be equal. Counts one hmul."""
     def square(self, a: Ciphertext) -> Ciphertext:
         """Size 3. Counts one hsquare."""
-    def relinearize(self, a: Ciphertext) -> Ciphertext: ...
+    def relinearize(self, a: Ciphertext, rescale: int = 0) -> Ciphertext:
+        """``rescale`` primes (at most 2) are divided away in the same step, as by that many calls of ``rescale``."""
     def rescale(self, a: Ciphertext) -> Ciphertext: ...
     def drop_to_level(self, a: Ciphertext, level: int) -> Ciphertext:
         """Drops limbs without dividing; scale unchanged."""
@@ -204,3 +257,10 @@ class Evaluator:
         """All rotations of one ciphertext with one decomposition (ModUp); the same results as ``rotate``."""
     def rotate_sum(self, a: Ciphertext, steps: Sequence[int]) -> Ciphertext:
         """a + sum over the chain: for s in steps: a = a + rotate(a, s)."""
+    def linear_transform(self, items: Sequence[Ciphertext], diagonals: Diagonals, rescale: int = 0) -> list[Ciphertext]:
+        """out[o] = sum over g of rotate(sum over i, b of d[o,g,i,b] * rotate(items[i], b), g), hoisted twice.
+
+        One ModUp per rotated input; baby steps and sums stay in the extended basis; a giant step other than 0 costs one
+        ModDown of one polynomial and one key switch; the last ModDown divides by ``rescale`` primes (at most 2) too.
+        All items share size 2, level and scale; diagonals are encoded at that level or above. Counts one hmulplain per
+        entry, one rotation per distinct (i, b) with b != 0 and per (o, g) with g != 0."""

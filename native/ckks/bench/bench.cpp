@@ -50,6 +50,7 @@ int main(int argc, char** argv) {
         steps[i] = limbs - 1;
         eight.push_back(i);
     }
+    steps[16] = steps[24] = limbs - 1;
     const auto keys = std::make_shared<const EvaluationKeys>(secret.evaluation_keys(steps, limbs - 1));
     Evaluator evaluator(context, keys, 1);
     const Plaintext plain = encode(context, std::vector<double>(context->slots(), 0.5), 0x1p40, limbs - 1);
@@ -61,6 +62,16 @@ int main(int argc, char** argv) {
     const std::vector<const Plaintext*> plains(items.size(), &plain);
     std::vector<double> weights(10 * items.size());
     for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<double>(i) - 100.5;
+    // A layer's matrix: six baby steps beside the identity and three giant steps beside none.
+    ThreadPool pool(1);
+    const std::vector<double> ones(context->slots(), 0.5);
+    std::vector<DiagonalEntry> entries;
+    for (int giant : {0, 8, 16, 24})
+        for (int baby = 0; baby < 7; ++baby) entries.push_back({0, giant, 0, baby, ones});
+    const Diagonals matrix = Diagonals::encode(context, limbs - 1, 0x1p20, 1, 1, entries, pool);
+    const Diagonals babies =
+        Diagonals::encode(context, limbs - 1, 0x1p20, 1, 1, std::span(entries).subspan(0, 7), pool);
+    const std::vector<const Ciphertext*> one = {&a};
     Buffer x(context->n());
     std::fill(x.data(), x.data() + x.size(), 12345);
 
@@ -70,7 +81,10 @@ int main(int argc, char** argv) {
         {"inverse NTT", [&] { context->kernels().inverse(context->ntt(0), x.data(), 1); }},
         {"rotate", [&] { evaluator.rotate(a, 1 + step++ % 8); }},
         {"rotate hoisted, each of 8", [&] { evaluator.rotate_hoisted(a, eight); }},
-        {"relinearize", [&] { evaluator.relinearize(product); }},
+        {"relinearize", [&] { evaluator.relinearize(product, 0); }},
+        {"relinearize and rescale", [&] { evaluator.relinearize(product, 1); }},
+        {"linear transform, 7 babies, 4 giants", [&] { evaluator.linear_transform(one, matrix, 1); }},
+        {"linear transform, 7 babies", [&] { evaluator.linear_transform(one, babies, 1); }},
         {"rescale", [&] { evaluator.rescale(a); }},
         {"rescale of a product", [&] { evaluator.rescale(product); }},
         {"square", [&] { evaluator.square(a); }},

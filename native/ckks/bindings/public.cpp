@@ -5,8 +5,8 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include "automorphism.hpp"
 #include "checks.hpp"
+#include "diagonals_binding.hpp"
 #include "evaluator.hpp"
 #include "primes.hpp"
 #include "python_host.hpp"
@@ -22,6 +22,14 @@ using Unlocked = nb::call_guard<nb::gil_scoped_release>;
 using WeightMatrix = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using ResidueArray = nb::ndarray<const u64, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using ResidueRow = nb::ndarray<const u64, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+constexpr std::array<const char*, 2> kRingNames = {"standard", "conjugate_invariant"};
+
+RingKind ring_kind(const std::string& name) {
+    if (name == kRingNames[0]) return RingKind::kStandard;
+    if (name == kRingNames[1]) return RingKind::kConjugateInvariant;
+    throw Error({"KK-N17", "ring does not exist", "ring", name.substr(0, 40), "standard, conjugate_invariant", ""});
+}
 
 Parameters make_parameters(const std::shared_ptr<PythonHost>& host, ParameterLiteral literal, bool allow_insecure) {
     const nb::gil_scoped_release unlocked;
@@ -71,9 +79,9 @@ nb::ndarray<nb::numpy, u64> transform(const Parameters& parameters, int prime, c
     Buffer words(context.n());
     for (std::size_t j = 0; j < context.n(); ++j) words.data()[j] = context.modulus(prime).reduce(values.data()[j]);
     if (inverse)
-        context.kernels().inverse(context.ntt(prime), words.data(), 1);
+        context.from_ntt(prime, words.data(), 1);
     else
-        context.kernels().forward(context.ntt(prime), words.data());
+        context.to_ntt(prime, words.data());
     return residues(words, {context.n()});
 }
 
@@ -82,13 +90,14 @@ void bind_parameters(nb::module_& m, const std::shared_ptr<PythonHost>& host) {
         .def(
             "__init__",
             [host](Parameters* self, int log_n, std::vector<u64> moduli, std::vector<u64> special_moduli, int digits,
-                   bool allow_insecure) {
+                   const std::string& ring, bool allow_insecure) {
                 new (self) Parameters(make_parameters(
-                    host, {log_n, std::move(moduli), std::move(special_moduli), digits}, allow_insecure));
+                    host, {log_n, std::move(moduli), std::move(special_moduli), digits, ring_kind(ring)}, allow_insecure));
             },
             nb::arg("log_n"), nb::arg("moduli"), nb::arg("special_moduli"), nb::arg("digits"), nb::kw_only(),
-            nb::arg("allow_insecure") = false)
+            nb::arg("ring") = "standard", nb::arg("allow_insecure") = false)
         .def_prop_ro("log_n", [](const Parameters& p) { return p.context->log_n(); })
+        .def_prop_ro("ring", [](const Parameters& p) { return kRingNames[p.context->ring().folded() ? 1 : 0]; })
         .def_prop_ro("n", [](const Parameters& p) { return p.context->n(); })
         .def_prop_ro("slots", [](const Parameters& p) { return p.context->slots(); })
         .def_prop_ro("moduli", [](const Parameters& p) { return p.context->literal().moduli; })
@@ -124,6 +133,7 @@ void bind_parameters(nb::module_& m, const std::shared_ptr<PythonHost>& host) {
              })
         .def("__repr__", [](const Parameters& p) {
             return "Parameters(log_n=" + std::to_string(p.context->log_n()) +
+                   (p.context->ring().folded() ? ", ring=conjugate_invariant" : "") +
                    ", levels=" + std::to_string(p.context->max_level()) +
                    ", digits=" + std::to_string(p.context->literal().digits) + ", log_qp=" + text(p.context->log_qp()) +
                    ", security_bits=" + std::to_string(p.context->security_bits()) + ")";
@@ -247,7 +257,7 @@ void bind_evaluator(nb::module_& m) {
         .def("add_scalar", &Evaluator::add_scalar, nb::arg("a"), nb::arg("value"), Unlocked())
         .def("multiply", &Evaluator::multiply, nb::arg("a"), nb::arg("b"), Unlocked())
         .def("square", &Evaluator::square, nb::arg("a"), Unlocked())
-        .def("relinearize", &Evaluator::relinearize, nb::arg("a"), Unlocked())
+        .def("relinearize", &Evaluator::relinearize, nb::arg("a"), nb::arg("rescale") = 0, Unlocked())
         .def("rescale", &Evaluator::rescale, nb::arg("a"), Unlocked())
         .def("drop_to_level", &Evaluator::drop_to_level, nb::arg("a"), nb::arg("level"), Unlocked())
         .def("set_scale", &Evaluator::set_scale, nb::arg("a"), nb::arg("scale"), Unlocked())
@@ -290,7 +300,15 @@ void bind_evaluator(nb::module_& m) {
                 const nb::gil_scoped_release unlocked;
                 return e.rotate_sum(a, steps);
             },
-            nb::arg("a"), nb::arg("steps"));
+            nb::arg("a"), nb::arg("steps"))
+        .def(
+            "linear_transform",
+            [](Evaluator& e, nb::sequence items, const Diagonals& diagonals, int rescale) {
+                const auto list = pointers<Ciphertext>(items);
+                const nb::gil_scoped_release unlocked;
+                return e.linear_transform(list, diagonals, rescale);
+            },
+            nb::arg("items"), nb::arg("diagonals"), nb::arg("rescale") = 0);
 }
 
 }  // namespace
@@ -300,10 +318,14 @@ NB_MODULE(_ckks, m) {
     const auto host = std::make_shared<PythonHost>();
     bind_parameters(m, host);
     bind_data(m);
+    bind_diagonals(m);
     bind_evaluator(m);
     m.def(
-        "ntt_primes", [](int log_n, const std::vector<int>& bits) { return ntt_primes(log_n, bits); }, nb::arg("log_n"),
-        nb::arg("bits"));
+        "ntt_primes",
+        [](int log_n, const std::vector<int>& bits, const std::string& ring) {
+            return ntt_primes({log_n, ring_kind(ring)}, bits);
+        },
+        nb::arg("log_n"), nb::arg("bits"), nb::arg("ring") = "standard");
     m.def("max_log_qp", &max_log_qp, nb::arg("log_n"));
     m.def("kernel_path", [host] { return std::string(host->kernels().name); });
     m.def("available_kernel_paths", [] { return KernelSelection::available(); });

@@ -10,7 +10,10 @@ namespace nb = nanobind;
 
 Digest PythonHost::sha256(std::span<const std::uint8_t> data) const {
     const nb::gil_scoped_acquire gil;
-    const nb::bytes input(reinterpret_cast<const char*>(data.data()), data.size());
+    // A view: the data may be a mapped file of hundreds of megabytes. hashlib lets go of the GIL while it reads.
+    char* address = const_cast<char*>(reinterpret_cast<const char*>(data.data()));
+    const nb::object input =
+        nb::steal(PyMemoryView_FromMemory(address, static_cast<Py_ssize_t>(data.size()), PyBUF_READ));
     const nb::object hash = nb::module_::import_("hashlib").attr("sha256")(input).attr("digest")();
     Digest out;
     std::memcpy(out.data(), PyBytes_AsString(hash.ptr()), out.size());

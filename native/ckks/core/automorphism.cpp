@@ -4,13 +4,13 @@
 
 namespace kakuri::ckks {
 
-int normalised_step(long long step, int log_n) {
-    const long long slots = 1LL << (log_n - 1);
+int normalised_step(long long step, const Ring& ring) {
+    const long long slots = 1LL << ring.log_slots();
     return static_cast<int>(((step % slots) + slots) % slots);
 }
 
-u64 galois_element(int step, int log_n) {
-    const u64 mask = (u64{2} << log_n) - 1;
+u64 galois_element(int step, const Ring& ring) {
+    const u64 mask = ring.order() - 1;
     u64 result = 1;
     u64 power = 5;
     for (int bits = step; bits != 0; bits >>= 1, power = power * power & mask)
@@ -18,16 +18,16 @@ u64 galois_element(int step, int log_n) {
     return result;
 }
 
-std::vector<std::uint32_t> automorphism_permutation(u64 galois, int log_n) {
-    // Position j holds the value at psi^(2 br(j) + 1).
-    const std::size_t n = std::size_t{1} << log_n;
+std::vector<std::uint32_t> automorphism_permutation(u64 galois, const Ring& ring) {
+    // Position j holds the value at psi^(step br(j) + 1).
+    const std::size_t n = ring.n();
     std::vector<std::uint32_t> reversed(n);
     for (std::size_t i = 1; i < n; ++i)
-        reversed[i] = static_cast<std::uint32_t>((reversed[i / 2] >> 1) | ((i & 1) << (log_n - 1)));
+        reversed[i] = static_cast<std::uint32_t>((reversed[i / 2] >> 1) | ((i & 1) << (ring.log_n - 1)));
     std::vector<std::uint32_t> permutation(n);
     for (std::size_t j = 0; j < n; ++j) {
-        const u64 exponent = (galois * (2 * u64{reversed[j]} + 1)) & (2 * n - 1);
-        permutation[j] = reversed[exponent / 2];
+        const u64 exponent = (galois * (ring.step() * reversed[j] + 1)) & (ring.order() - 1);
+        permutation[j] = reversed[exponent / ring.step()];
     }
     return permutation;
 }

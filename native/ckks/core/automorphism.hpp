@@ -8,13 +8,14 @@
 #include <vector>
 
 #include "modular.hpp"
+#include "ring.hpp"
 
 namespace kakuri::ckks {
 
 // Any step; negative steps and steps beyond the slots wrap around. In [0, slots).
-int normalised_step(long long step, int log_n);
-// 5^step mod 2N
-u64 galois_element(int step, int log_n);
-std::vector<std::uint32_t> automorphism_permutation(u64 galois, int log_n);
+int normalised_step(long long step, const Ring& ring);
+// 5^step modulo the ring's order
+u64 galois_element(int step, const Ring& ring);
+std::vector<std::uint32_t> automorphism_permutation(u64 galois, const Ring& ring);
 
 }  // namespace kakuri::ckks

@@ -6,8 +6,10 @@
 #pragma once
 
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cstddef>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -22,10 +24,24 @@ namespace kakuri::ckks {
 
 inline constexpr std::size_t kAlignment = 64;
 
+// Words left free after each of several long rows that are read side by side. Rows of a power of two apart would all
+// fall into one set of the cache.
+inline constexpr std::size_t kRowPadding = 40;
+
+inline constexpr std::size_t kHugePage = std::size_t{1} << 21;
+
+// Large arrays ask for huge pages: the loops stream through many of them at once, more than a processor keeps small
+// pages' addresses for.
 inline u64* allocate_words(std::size_t words) {
-    return static_cast<u64*>(::operator new[](words * sizeof(u64), std::align_val_t{kAlignment}));
+    const std::size_t bytes = words * sizeof(u64);
+    const bool large = bytes >= kHugePage / 2;
+    const std::size_t unit = large ? kHugePage : kAlignment;
+    void* p = std::aligned_alloc(unit, (bytes + unit - 1) / unit * unit);
+    if (p == nullptr) throw std::bad_alloc();
+    if (large) ::madvise(p, bytes, MADV_HUGEPAGE);  // a wish: fails harmlessly where there are none
+    return static_cast<u64*>(p);
 }
-inline void free_words(u64* p) { ::operator delete[](p, std::align_val_t{kAlignment}); }
+inline void free_words(u64* p) { std::free(p); }
 
 // Freed arrays by size. Ciphertexts come and go in a few sizes; taking their pages from the operating system each time
 // costs as much as an addition. Safe to use from several threads.

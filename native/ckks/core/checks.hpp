@@ -12,6 +12,8 @@ namespace kakuri::ckks {
 inline constexpr int kMinLogN = 4;
 inline constexpr int kMaxLogN = 16;
 
+inline constexpr int kMaxThreads = 1024;
+
 inline std::string text(double value) {
     char out[32];
     std::snprintf(out, sizeof out, "%.6g", value);
@@ -21,6 +23,12 @@ inline std::string text(double value) {
 inline void check_log_n(int log_n) {
     if (log_n < kMinLogN || log_n > kMaxLogN)
         throw Error({"KK-N01", "ring size is not supported", "log_n", std::to_string(log_n), "4 to 16", ""});
+}
+
+inline int checked_threads(int threads) {
+    if (threads < 1 || threads > kMaxThreads)
+        throw Error({"KK-N16", "thread count is out of range", "threads", std::to_string(threads), "1 to 1024", ""});
+    return threads;
 }
 
 inline void check_level(int level, int max_level, const char* where) {

@@ -17,6 +17,6 @@ KeySwitchKey::KeySwitchKey(const Context& context, int at_level)
       level(at_level),
       digits(context.digits_at(at_level)),
       words(static_cast<std::size_t>(at_level + 1 + context.special_count()) * static_cast<std::size_t>(digits) * 2 *
-            n) {}
+            (n + kRowPadding)) {}
 
 }  // namespace kakuri::ckks

@@ -68,7 +68,7 @@ struct KeySwitchKey {
         return ((static_cast<std::size_t>(slot) * static_cast<std::size_t>(digits) + static_cast<std::size_t>(digit)) *
                     2 +
                 static_cast<std::size_t>(part)) *
-               n;
+               (n + kRowPadding);
     }
 
     std::size_t n;

@@ -8,7 +8,7 @@ namespace {
 
 std::vector<const Kernels*> fastest_first() {
     std::vector<const Kernels*> tables;
-    for (const Kernels* table : {ifma_kernels(), avx2_kernels(), scalar_kernels()})
+    for (const Kernels* table : {ifma_kernels(), avx512_kernels(), avx2_kernels(), scalar_kernels()})
         if (table != nullptr) tables.push_back(table);
     return tables;
 }

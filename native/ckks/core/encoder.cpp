@@ -25,7 +25,8 @@ void bit_reverse(std::vector<Complex>& x, int bits) {
 
 }  // namespace
 
-Encoder::Encoder(int log_n) : slots_(std::size_t{1} << (log_n - 1)), log_slots_(log_n - 1), twiddles_(slots_ - 1) {
+Encoder::Encoder(const Ring& ring)
+    : folded_(ring.folded()), slots_(ring.slots()), log_slots_(ring.log_slots()), twiddles_(slots_ - 1) {
     for (std::size_t half = 1; half < slots_; half *= 2) {
         const std::size_t order = 8 * half;
         std::size_t power = 1;  // 5^j mod order
@@ -55,13 +56,17 @@ void Encoder::to_coefficients(std::span<const double> values, std::span<double> 
     const double factor = 1.0 / static_cast<double>(slots_);
     for (std::size_t i = 0; i < slots_; ++i) {
         coefficients[i] = x[i].real() * factor;
-        coefficients[i + slots_] = x[i].imag() * factor;
+        if (!folded_) coefficients[i + slots_] = x[i].imag() * factor;
     }
 }
 
 void Encoder::to_slots(std::span<const double> coefficients, std::span<double> values) const {
     std::vector<Complex> x(slots_);
-    for (std::size_t i = 0; i < slots_; ++i) x[i] = {coefficients[i], coefficients[i + slots_]};
+    // X^-i = -X^(2N - i): the upper half of a folded element mirrors the lower.
+    for (std::size_t i = 0; i < slots_; ++i) {
+        const double mirrored = i == 0 ? 0.0 : -coefficients[slots_ - i];
+        x[i] = {coefficients[i], folded_ ? mirrored : coefficients[i + slots_]};
+    }
     bit_reverse(x, log_slots_);
     for (std::size_t half = 1; half < slots_; half *= 2) {
         const Complex* w = &twiddles_[half - 1];

@@ -1,6 +1,6 @@
-// Purpose: the canonical embedding between N/2 real slots and N real coefficients, in double precision.
-// Guarantees: slot j is the value of the polynomial at zeta^(5^j), zeta = exp(i pi / N); rotation by a step is X ->
-//   X^(5^step).
+// Purpose: the canonical embedding between real slots and N real coefficients, in double precision.
+// Guarantees: slot j is the value of the element at zeta^(5^j), zeta = exp(2 pi i / order); rotation by a step is X ->
+//   X^(5^step). An element of the conjugate-invariant ring is embedded as one of the standard ring of twice its dimension.
 // Does not guarantee: more than about 2^-48 relative accuracy (double-precision transform of 16 stages).
 // Source: Cheon, Kim, Kim and Song, "Homomorphic encryption for arithmetic of approximate numbers", 2017, section
 //   3.2; the butterfly order is that of the "special FFT" over the orbit of 5.
@@ -11,17 +11,20 @@
 #include <span>
 #include <vector>
 
+#include "ring.hpp"
+
 namespace kakuri::ckks {
 
 class Encoder {
 public:
-    explicit Encoder(int log_n);
+    explicit Encoder(const Ring& ring);
 
-    // values: at most N/2 reals, padded with zeros. coefficients: N reals.
+    // values: at most as many reals as slots, padded with zeros. coefficients: N reals.
     void to_coefficients(std::span<const double> values, std::span<double> coefficients) const;
     void to_slots(std::span<const double> coefficients, std::span<double> values) const;
 
 private:
+    bool folded_;
     std::size_t slots_;
     int log_slots_;
     std::vector<std::complex<double>> twiddles_;  // stage of half-length h at [h - 1, 2h - 1)

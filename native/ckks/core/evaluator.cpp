@@ -1,57 +1,13 @@
 #include "evaluator.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
-#include "automorphism.hpp"
-#include "checks.hpp"
+#include "evaluator_shared.hpp"
 
 namespace kakuri::ckks {
 
 namespace {
-
-constexpr int kMaxThreads = 1024;
-constexpr double kScaleTolerance = 0x1p-20;
-constexpr std::size_t kMaxTerms = std::size_t{1} << 26;  // of a 128-bit sum of products below 2^100
-
-int checked_threads(int threads) {
-    if (threads < 1 || threads > kMaxThreads)
-        throw Error({"KK-N16", "thread count is out of range", "threads", std::to_string(threads), "1 to 1024", ""});
-    return threads;
-}
-
-void check_same_level(int a, int b, const char* where) {
-    if (a != b)
-        throw Error({"KK-N05", "operands are at different levels", where, std::to_string(b), std::to_string(a),
-                     "drop_to_level() the higher one first"});
-}
-
-void check_same_scale(double a, double b, const char* where) {
-    if (std::abs(a - b) > kScaleTolerance * a)
-        throw Error({"KK-N06", "operands have different scales", where, "2^" + text(std::log2(b)),
-                     "2^" + text(std::log2(a)), "rescale both, or encode the plaintext at the ciphertext's scale"});
-}
-
-void check_product_scale(const Context& context, double scale, int level, const char* where) {
-    check_scale(scale, context.log_modulus(level), where);
-}
-
-Error transparent(const std::string& where) {
-    return Error({"KK-N12", "the product would be a transparent ciphertext, one that anybody can read", where, "", "",
-                  "leave the term out, or use a larger scale so that it does not round to zero"});
-}
-
-std::string existing_keys(const EvaluationKeys* keys) {
-    if (keys == nullptr || keys->rotations.empty()) return "no rotation keys";
-    std::string out = "steps";
-    int shown = 0;
-    for (const auto& [step, key] : keys->rotations) {
-        if (++shown > 12) return out + " ... (" + std::to_string(keys->rotations.size()) + " in all)";
-        out += " " + std::to_string(step) + "@" + std::to_string(key.level);
-    }
-    return out;
-}
 
 // round(value), refused when it does not fit `bits` bits.
 i64 rounded_integer(double value, int bits, const std::string& where) {
@@ -64,30 +20,6 @@ i64 rounded_integer(double value, int bits, const std::string& where) {
 }
 
 }  // namespace
-
-class Evaluator::Lease {
-public:
-    explicit Lease(Evaluator& owner) : owner_(owner) {
-        const std::lock_guard guard(owner_.workspaces_lock_);
-        if (owner_.workspaces_.empty()) {
-            workspace_ = std::make_unique<Workspace>();
-        } else {
-            workspace_ = std::move(owner_.workspaces_.back());
-            owner_.workspaces_.pop_back();
-        }
-    }
-    ~Lease() {
-        const std::lock_guard guard(owner_.workspaces_lock_);
-        owner_.workspaces_.push_back(std::move(workspace_));
-    }
-    Lease(const Lease&) = delete;
-    Lease& operator=(const Lease&) = delete;
-    Workspace& operator*() { return *workspace_; }
-
-private:
-    Evaluator& owner_;
-    std::unique_ptr<Workspace> workspace_;
-};
 
 Evaluator::Evaluator(ContextPtr context, std::shared_ptr<const EvaluationKeys> keys, int threads)
     : context_(std::move(context)), keys_(std::move(keys)), pool_(checked_threads(threads)) {
@@ -131,32 +63,6 @@ void Evaluator::check_plain(const Ciphertext& a, const Plaintext& p, const char*
     if (p.level < a.level)
         throw Error({"KK-N05", "plaintext is at a lower level than the ciphertext", where, std::to_string(p.level),
                      "at least " + std::to_string(a.level), "encode it at the ciphertext's level"});
-}
-
-const KeySwitchKey& Evaluator::rotation_key(int step, int level) const {
-    const std::string where = "rotation by " + std::to_string(step) + " at level " + std::to_string(level);
-    if (keys_ != nullptr) {
-        const auto found = keys_->rotations.find(step);
-        if (found != keys_->rotations.end() && found->second.level >= level) return found->second;
-        if (found != keys_->rotations.end())
-            throw Error({"KK-N09", "rotation key was made for a lower level", where,
-                         "key up to level " + std::to_string(found->second.level), "level " + std::to_string(level),
-                         "make the key for level " + std::to_string(level)});
-    }
-    throw Error({"KK-N09", "rotation key is missing", where, existing_keys(keys_.get()), "",
-                 "include the step in evaluation_keys(rotations)"});
-}
-
-const KeySwitchKey& Evaluator::relinearization_key(int level) const {
-    const std::string where = "relinearisation at level " + std::to_string(level);
-    if (keys_ == nullptr || !keys_->relinearization)
-        throw Error({"KK-N09", "relinearisation key is missing", where, "", "",
-                     "pass relinearization_level to evaluation_keys()"});
-    if (keys_->relinearization->level < level)
-        throw Error({"KK-N09", "relinearisation key was made for a lower level", where,
-                     "key up to level " + std::to_string(keys_->relinearization->level),
-                     "level " + std::to_string(level), ""});
-    return *keys_->relinearization;
 }
 
 template <class Body>
@@ -282,30 +188,6 @@ Ciphertext Evaluator::multiply(const Ciphertext& a, const Ciphertext& b) {
 Ciphertext Evaluator::square(const Ciphertext& a) {
     Ciphertext out = product(a, a);
     count(Count::kHsquare);
-    return out;
-}
-
-Ciphertext Evaluator::relinearize(const Ciphertext& a) {
-    check_own(a, "a");
-    if (a.size != 3)
-        throw Error({"KK-N08", "ciphertext has the wrong number of polynomials", "a", std::to_string(a.size), "3",
-                     "only a product needs relinearisation"});
-    const KeySwitchKey& key = relinearization_key(a.level);
-    Lease workspace(*this);
-    const KeySwitcher switcher{*context_, pool_, *workspace, a.level};
-    const std::size_t extended = static_cast<std::size_t>(switcher.slots()) * context_->n();
-    u64* r0 = (*workspace).words(Workspace::kAccumulator0, extended);
-    u64* r1 = (*workspace).words(Workspace::kAccumulator1, extended);
-    switcher.mod_up_inner_product(a.limb(2, 0), key, r0, r1);
-    Ciphertext out(context_, 2, a.level, a.scale);
-    switcher.mod_down(r0, out.limb(0, 0));
-    switcher.mod_down(r1, out.limb(1, 0));
-    for_limbs(out, [&](int p, int i) {
-        context_->kernels().add(context_->modulus(i), out.limb(p, i), out.limb(p, i), a.limb(p, i), context_->n());
-    });
-    count(Count::kRelinearize);
-    count(Count::kModUp);
-    count(Count::kModDown);
     return out;
 }
 
@@ -462,82 +344,6 @@ std::vector<Ciphertext> Evaluator::linear_combination(std::span<const Ciphertext
     count(Count::kHadd, terms >= outputs ? terms - outputs : 0);
     if (mask != nullptr) count(Count::kMaskMultiply, outputs);
     return out;
-}
-
-void Evaluator::finish_rotation(const Ciphertext& a, const KeySwitchKey& key, const KeySwitcher& switcher, u64* r0,
-                                u64* r1, Ciphertext& out) {
-    switcher.mod_down(r0, out.limb(0, 0));
-    switcher.mod_down(r1, out.limb(1, 0));
-    const std::size_t n = context_->n();
-    // The accumulator is free again; it takes the rotated first polynomial.
-    pool_.run(static_cast<std::size_t>(a.level + 1), [&](std::size_t l, std::size_t) {
-        const int i = static_cast<int>(l);
-        u64* rotated = r0 + l * n;
-        context_->kernels().permute(rotated, a.limb(0, i), key.permutation.data(), n);
-        context_->kernels().add(context_->modulus(i), out.limb(0, i), out.limb(0, i), rotated, n);
-    });
-    count(Count::kRotation);
-    count(Count::kModDown);
-}
-
-Ciphertext Evaluator::rotate(const Ciphertext& a, long long step) {
-    check_size_two(a, "a", "relinearize() it first");
-    const int normal = normalised_step(step, context_->log_n());
-    if (normal == 0) {
-        count(Count::kRotationIdentity);
-        return a;
-    }
-    const KeySwitchKey& key = rotation_key(normal, a.level);
-    Lease workspace(*this);
-    const KeySwitcher switcher{*context_, pool_, *workspace, a.level};
-    const std::size_t extended = static_cast<std::size_t>(switcher.slots()) * context_->n();
-    u64* r0 = (*workspace).words(Workspace::kAccumulator0, extended);
-    u64* r1 = (*workspace).words(Workspace::kAccumulator1, extended);
-    switcher.mod_up_inner_product(a.limb(1, 0), key, r0, r1);
-    count(Count::kModUp);
-    Ciphertext out(context_, 2, a.level, a.scale);
-    finish_rotation(a, key, switcher, r0, r1, out);
-    return out;
-}
-
-std::vector<Ciphertext> Evaluator::rotate_hoisted(const Ciphertext& a, std::span<const long long> steps) {
-    check_size_two(a, "a", "relinearize() it first");
-    std::vector<const KeySwitchKey*> keys;
-    for (long long step : steps) {
-        const int normal = normalised_step(step, context_->log_n());
-        keys.push_back(normal == 0 ? nullptr : &rotation_key(normal, a.level));
-    }
-    Lease workspace(*this);
-    const KeySwitcher switcher{*context_, pool_, *workspace, a.level};
-    const std::size_t extended = static_cast<std::size_t>(switcher.slots()) * context_->n();
-    u64* r0 = (*workspace).words(Workspace::kAccumulator0, extended);
-    u64* r1 = (*workspace).words(Workspace::kAccumulator1, extended);
-    const u64* digits = nullptr;
-    std::vector<Ciphertext> out;
-    out.reserve(steps.size());
-    for (const KeySwitchKey* key : keys) {
-        if (key == nullptr) {
-            out.push_back(a);
-            count(Count::kRotationIdentity);
-            continue;
-        }
-        if (digits == nullptr) {
-            digits = switcher.mod_up(a.limb(1, 0));
-            count(Count::kModUp);
-        }
-        switcher.inner_product(digits, *key, r0, r1);
-        finish_rotation(a, *key, switcher, r0, r1, out.emplace_back(context_, 2, a.level, a.scale));
-    }
-    return out;
-}
-
-Ciphertext Evaluator::rotate_sum(const Ciphertext& a, std::span<const long long> steps) {
-    check_size_two(a, "a", "relinearize() it first");
-    for (long long step : steps)
-        if (const int normal = normalised_step(step, context_->log_n()); normal != 0) rotation_key(normal, a.level);
-    Ciphertext sum = a;
-    for (long long step : steps) sum = add(sum, rotate(sum, step));
-    return sum;
 }
 
 }  // namespace kakuri::ckks

@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "diagonals.hpp"
 #include "keyswitch.hpp"
 
 namespace kakuri::ckks {
@@ -52,7 +53,8 @@ public:
     Ciphertext add_scalar(const Ciphertext& a, double value);
     Ciphertext multiply(const Ciphertext& a, const Ciphertext& b);
     Ciphertext square(const Ciphertext& a);
-    Ciphertext relinearize(const Ciphertext& a);
+    // Divides `rescale` primes away on the way (0 to min(level, kMaxFusedRescales)).
+    Ciphertext relinearize(const Ciphertext& a, int rescale);
     Ciphertext rescale(const Ciphertext& a);
     Ciphertext drop_to_level(const Ciphertext& a, int level);
     Ciphertext set_scale(const Ciphertext& a, double scale);
@@ -66,6 +68,9 @@ public:
     Ciphertext rotate(const Ciphertext& a, long long step);
     std::vector<Ciphertext> rotate_hoisted(const Ciphertext& a, std::span<const long long> steps);
     Ciphertext rotate_sum(const Ciphertext& a, std::span<const long long> steps);
+    // out_o = sum_g rotate_g(sum_{i,b} diagonal[o,g,i,b] rotate_b(items_i)), divided by `rescale` primes.
+    std::vector<Ciphertext> linear_transform(std::span<const Ciphertext* const> items, const Diagonals& diagonals,
+                                             int rescale);
 
 private:
     class Lease;  // a workspace on loan for one call
@@ -81,6 +86,9 @@ private:
     // Runs body(polynomial, limb) for every limb of the ciphertext.
     template <class Body>
     void for_limbs(const Ciphertext& a, Body body);
+    void check_fused_rescale(int level, int rescale) const;
+    // (r0, r1) / (P times `rescale` primes) as a ciphertext; `scale` is the one before that.
+    Ciphertext divided(const KeySwitcher& switcher, u64* r0, u64* r1, int rescale, double scale);
     void finish_rotation(const Ciphertext& a, const KeySwitchKey& key, const KeySwitcher& switcher, u64* r0, u64* r1,
                          Ciphertext& out);
 

@@ -7,6 +7,7 @@
 
 #include "ifma_transform.hpp"
 #include "kernels.hpp"
+#include "linear_scalar.hpp"
 
 namespace kakuri::ckks::ifma {
 
@@ -55,6 +56,8 @@ struct KernelFunctions {
         if (tables.n() < kSmallestTransform) return scalar_kernels()->inverse(tables, x, factor);
         T::inverse(tables, x, factor);
     }
+
+    static void scalar_fold(const Modulus& m, u64* x, Factor w, std::size_t n) { scalar_kernels()->fold(m, x, w, n); }
 
     static void add(const Modulus& m, u64* r, const u64* a, const u64* b, std::size_t n) {
         const V q = V::broadcast(m.q);
@@ -222,9 +225,9 @@ struct KernelFunctions {
     }
 
     static constexpr Kernels table(const char* name) {
-        return {name,     forward,         inverse,           add,    subtract, negate,  add_scalar,
+        return {name,     forward,         inverse,  scalar_fold,          add,    subtract, negate,  add_scalar,
                 multiply, multiply_scalar, subtract_multiply, tensor, permute,  convert, inner_product,
-                dot,      weighted_sum};
+                dot,      weighted_sum, scalar::add_rotation, scalar::pack_rotation, scalar::diagonal_sums};
     }
 };
 

@@ -180,7 +180,7 @@ struct Transform {
     // n >= kSmallestTransform.
     static void forward(const NttTables& tables, u64* x) {
         const std::size_t n = tables.n();
-        const u64* table = tables.words52(build_tables).data();
+        const u64* table = tables.in_layout(TableLayout::kWords52, build_tables).data();
         const u64* tail = table + 2 * n;
         const Field f(tables.modulus().q);
         const auto butterfly = [&](Quad v, Multiplier w1, Multiplier w2, Multiplier w3) {
@@ -208,7 +208,7 @@ struct Transform {
 
     static void inverse(const NttTables& tables, u64* x, u64 factor) {
         const std::size_t n = tables.n();
-        const u64* table = tables.words52(build_tables).data() + direction_words(n);
+        const u64* table = tables.in_layout(TableLayout::kWords52, build_tables).data() + direction_words(n);
         const u64* tail = table + 2 * n;
         const Modulus& m = tables.modulus();
         const Field f(m.q);

@@ -32,11 +32,48 @@ struct ProductTerm {
     const u64* b;
 };
 
+// One rotated polynomial pair in the extended basis, modulo one prime, at position j, with from = permutation[j]:
+//   r_p[j] = sum_i digit_i[from] key_pi[j] + weight addend_p[from],  p = 0, 1.
+// permutation may be null (no rotation), as may either addend; there may be no terms.
+struct RotationTerms {
+    const InnerTerm* terms;
+    std::size_t count;
+    const std::uint32_t* permutation;
+    const u64* addend0;
+    const u64* addend1;
+    u64 weight;
+};
+
+// Linear transforms work on chunks: chunk c stands for the kChunkWords positions from kChunkWords c on and, in reversed
+// order, for as many before N - kChunkWords c. In the standard ring a plaintext of real slots has the same values on both.
+inline constexpr std::size_t kChunkWords = 8;
+// A packed rotation is four vectors per chunk: r_0 and r_1, then both at the mirrored positions. The words are in a
+// form of the path's own.
+inline constexpr std::size_t kPackedWords = 4 * kChunkWords;
+
+// r_p = sum over the group's terms t of diagonal_t times the packed rotation number rotations[t].
+struct DiagonalGroup {
+    u64* r0;
+    u64* r1;
+    const std::uint32_t* rotations;
+    std::size_t terms;
+};
+
+// Chunks first ... first + count - 1 of polynomials of n words.
+struct ChunkRange {
+    std::size_t first;
+    std::size_t count;
+    std::size_t n;
+};
+
 struct Kernels {
     const char* name;
 
     void (*forward)(const NttTables&, u64* x);              // in place
     void (*inverse)(const NttTables&, u64* x, u64 factor);  // in place; result times factor
+
+    // (x_i, x_(n-i)) = (x_i + w x_(n-i), x_(n-i) + w x_i), 0 < i < n; x_0 stays. In place.
+    void (*fold)(const Modulus&, u64* x, Factor w, std::size_t n);
 
     void (*add)(const Modulus&, u64* r, const u64* a, const u64* b, std::size_t n);          // in place
     void (*subtract)(const Modulus&, u64* r, const u64* a, const u64* b, std::size_t n);     // in place
@@ -62,11 +99,22 @@ struct Kernels {
     // out[o] = sum_i weights[o * count + i] inputs[i], |weights| < 2^49, count < 2^26
     void (*weighted_sum)(const Modulus&, u64* const* outputs, std::size_t output_count, const u64* const* inputs,
                          const i64* weights, std::size_t count, std::size_t n);
+    // r_p += the rotated pair
+    void (*add_rotation)(const Modulus&, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n);
+    // Chunk first + i to packed + i stride.
+    void (*pack_rotation)(const Modulus&, u64* packed, std::size_t stride, const RotationTerms& rotation, ChunkRange);
+    // packed as above, rotation number r at offset r kPackedWords; diagonals: for every chunk of the range and every term
+    // of every group in turn, kChunkWords residues, and unless `symmetric` those at the mirrored positions too; a chunk
+    // starts diagonal_stride words after the one before.
+    void (*diagonal_sums)(const Modulus&, const DiagonalGroup* groups, std::size_t group_count, const u64* packed,
+                          std::size_t stride, const u64* diagonals, std::size_t diagonal_stride, bool symmetric,
+                          ChunkRange);
 };
 
 // Null where the path is not compiled in or the processor lacks the instructions.
 const Kernels* scalar_kernels();
 const Kernels* avx2_kernels();
+const Kernels* avx512_kernels();
 const Kernels* ifma_kernels();
 const Kernels* emulated_ifma_kernels();  // the ifma code on portable vectors: slow, for tests
 

@@ -2,6 +2,7 @@
 // Source: Harvey 2014 (lazy butterflies). With q < 2^50 the 14 spare bits absorb all growth of the forward transform,
 //   so its butterflies have no correction at all; see the bounds at each loop.
 #include "kernels.hpp"
+#include "linear_scalar.hpp"
 
 namespace kakuri::ckks {
 
@@ -84,6 +85,15 @@ void inverse(const NttTables& tables, u64* x, u64 factor) {
         const u64 v = x[k + n / 2];
         x[k] = modulus.multiply(u + v, sum);
         x[k + n / 2] = modulus.multiply(u + bound - v, difference);
+    }
+}
+
+void fold(const Modulus& m, u64* x, Factor w, std::size_t n) {
+    for (std::size_t i = 1; i <= n / 2; ++i) {
+        const u64 a = x[i];
+        const u64 b = x[n - i];
+        x[i] = m.add(a, m.multiply(b, w));
+        x[n - i] = m.add(b, m.multiply(a, w));
     }
 }
 
@@ -201,8 +211,26 @@ void weighted_sum(const Modulus& m, u64* const* outputs, std::size_t output_coun
 
 const Kernels* scalar_kernels() {
     static constexpr Kernels kTable = {
-        "scalar",        forward,           inverse, add,     subtract, negate,        add_scalar, multiply,
-        multiply_scalar, subtract_multiply, tensor,  permute, convert,  inner_product, dot,        weighted_sum,
+        "scalar",
+        forward,
+        inverse,
+        fold,
+        add,
+        subtract,
+        negate,
+        add_scalar,
+        multiply,
+        multiply_scalar,
+        subtract_multiply,
+        tensor,
+        permute,
+        convert,
+        inner_product,
+        dot,
+        weighted_sum,
+        scalar::add_rotation,
+        scalar::pack_rotation,
+        scalar::diagonal_sums,
     };
     return &kTable;
 }

@@ -17,8 +17,7 @@ const u64* KeySwitcher::coefficients(const u64* c) const {
         const int digit = limb / context.alpha();
         const BaseConversion& conversion = context.digit_conversion(digit, level);
         std::memcpy(y + i * n(), c + i * n(), n() * sizeof(u64));
-        context.kernels().inverse(context.ntt(limb), y + i * n(),
-                                  conversion.inverse_cofactor(at(limb - context.digit_begin(digit))));
+        context.from_ntt(limb, y + i * n(), conversion.inverse_cofactor(at(limb - context.digit_begin(digit))));
     });
     return y;
 }
@@ -34,63 +33,83 @@ void KeySwitcher::extend_digit(const u64* c, const u64* y, int digit, int slot, 
     for (int i = 0; i < size; ++i) sources[i] = y + at(begin + i) * n();
     const int p = prime(slot);
     context.digit_conversion(digit, level).convert(context.kernels(), context.modulus(p), p, sources, out, n());
-    context.kernels().forward(context.ntt(p), out);
+    context.to_ntt(p, out);
 }
 
-const u64* KeySwitcher::mod_up(const u64* c) const {
+void KeySwitcher::mod_up(const u64* c, u64* out) const {
     const u64* y = coefficients(c);
-    const std::size_t digits = at(context.digits_at(level));
-    u64* out = workspace.words(Workspace::kDigits, at(slots()) * digits * n());
-    pool.run(at(slots()) * digits, [&](std::size_t i, std::size_t) {
-        extend_digit(c, y, static_cast<int>(i % digits), static_cast<int>(i / digits), out + i * n());
+    pool.run(at(slots()) * digits(), [&](std::size_t i, std::size_t) {
+        extend_digit(c, y, static_cast<int>(i % digits()), static_cast<int>(i / digits()), out + i * digit_row());
     });
-    return out;
 }
 
-void KeySwitcher::multiply_key(const u64* digits, const KeySwitchKey& key, int slot, u64* r0, u64* r1) const {
+RotationTerms KeySwitcher::terms(const u64* digits_of_slot, const KeySwitchKey& key, int slot,
+                                 InnerTerm* storage) const {
     const int key_slot = slot <= level ? slot : key.level + slot - level;
-    InnerTerm terms[kMaxPrimes];
-    const int count = context.digits_at(level);
-    for (int d = 0; d < count; ++d)
-        terms[d] = {digits + at(d) * n(), key.limb(key_slot, d, 0), key.limb(key_slot, d, 1)};
-    context.kernels().inner_product(context.modulus(prime(slot)), r0 + at(slot) * n(), r1 + at(slot) * n(), terms,
-                                    at(count), key.permutation.empty() ? nullptr : key.permutation.data(), n());
+    for (std::size_t d = 0; d < digits(); ++d) {
+        const int digit = static_cast<int>(d);
+        storage[d] = {digits_of_slot + d * digit_row(), key.limb(key_slot, digit, 0), key.limb(key_slot, digit, 1)};
+    }
+    return {storage, digits(), key.permutation.empty() ? nullptr : key.permutation.data(), nullptr, nullptr, 0};
 }
 
-void KeySwitcher::inner_product(const u64* digits, const KeySwitchKey& key, u64* r0, u64* r1) const {
-    const std::size_t count = at(context.digits_at(level));
+void KeySwitcher::multiply_key(const u64* digits_of_slot, const KeySwitchKey& key, int slot, u64* r0, u64* r1) const {
+    InnerTerm storage[kMaxPrimes];
+    const RotationTerms rotation = terms(digits_of_slot, key, slot, storage);
+    context.kernels().inner_product(context.modulus(prime(slot)), r0 + at(slot) * n(), r1 + at(slot) * n(), storage,
+                                    rotation.count, rotation.permutation, n());
+}
+
+void KeySwitcher::inner_product(const u64* all_digits, const KeySwitchKey& key, u64* r0, u64* r1) const {
     pool.run(at(slots()), [&](std::size_t slot, std::size_t) {
-        multiply_key(digits + slot * count * n(), key, static_cast<int>(slot), r0, r1);
+        multiply_key(all_digits + slot * slot_digits(), key, static_cast<int>(slot), r0, r1);
+    });
+}
+
+template <class Use>
+void KeySwitcher::for_slots_of_digits(const u64* c, Use use) const {
+    const u64* y = coefficients(c);
+    u64* scratch = workspace.words(Workspace::kDigits, at(pool.threads()) * slot_digits());
+    pool.run(at(slots()), [&](std::size_t slot, std::size_t worker) {
+        u64* of_slot = scratch + worker * slot_digits();
+        for (std::size_t d = 0; d < digits(); ++d)
+            extend_digit(c, y, static_cast<int>(d), static_cast<int>(slot), of_slot + d * digit_row());
+        use(static_cast<int>(slot), of_slot);
     });
 }
 
 void KeySwitcher::mod_up_inner_product(const u64* c, const KeySwitchKey& key, u64* r0, u64* r1) const {
-    const u64* y = coefficients(c);
-    const std::size_t count = at(context.digits_at(level));
-    u64* scratch = workspace.words(Workspace::kDigits, at(pool.threads()) * count * n());
-    pool.run(at(slots()), [&](std::size_t slot, std::size_t worker) {
-        u64* digits = scratch + worker * count * n();
-        for (std::size_t d = 0; d < count; ++d)
-            extend_digit(c, y, static_cast<int>(d), static_cast<int>(slot), digits + d * n());
-        multiply_key(digits, key, static_cast<int>(slot), r0, r1);
+    for_slots_of_digits(c, [&](int slot, const u64* of_slot) { multiply_key(of_slot, key, slot, r0, r1); });
+}
+
+void KeySwitcher::mod_up_add_rotation(const u64* c, const KeySwitchKey& key, const u64* addend, u64* r0,
+                                      u64* r1) const {
+    for_slots_of_digits(c, [&](int slot, const u64* of_slot) {
+        InnerTerm storage[kMaxPrimes];
+        RotationTerms rotation = terms(of_slot, key, slot, storage);
+        const std::size_t offset = at(slot) * n();
+        rotation.addend0 = addend + offset;
+        rotation.weight = 1;
+        context.kernels().add_rotation(context.modulus(prime(slot)), r0 + offset, r1 + offset, rotation, n());
     });
 }
 
-void KeySwitcher::mod_down(u64* extended, u64* r) const {
-    const BaseConversion& conversion = context.special_conversion();
+void KeySwitcher::mod_down(u64* extended, int rescale, u64* r) const {
+    const BaseConversion& conversion = context.division(level, rescale);
+    const int kept = level + 1 - rescale;
     const u64* sources[kMaxPrimes];
-    const std::size_t special = at(context.special_count());
-    for (std::size_t i = 0; i < special; ++i) sources[i] = extended + (at(level + 1) + i) * n();
-    pool.run(special, [&](std::size_t i, std::size_t) {
-        context.kernels().inverse(context.ntt(context.special_index(static_cast<int>(i))),
-                                  extended + (at(level + 1) + i) * n(), conversion.inverse_cofactor(i));
+    const std::size_t divided = at(slots() - kept);
+    for (std::size_t i = 0; i < divided; ++i) sources[i] = extended + (at(kept) + i) * n();
+    pool.run(divided, [&](std::size_t i, std::size_t) {
+        context.from_ntt(prime(kept + static_cast<int>(i)), extended + (at(kept) + i) * n(),
+                         conversion.inverse_cofactor(i));
     });
     u64* scratch = workspace.words(Workspace::kTemporary, at(pool.threads()) * n());
-    pool.run(at(level + 1), [&](std::size_t i, std::size_t worker) {
+    pool.run(at(kept), [&](std::size_t i, std::size_t worker) {
         const int limb = static_cast<int>(i);
         u64* carried = scratch + worker * n();
         conversion.convert(context.kernels(), context.modulus(limb), limb, sources, carried, n());
-        context.kernels().forward(context.ntt(limb), carried);
+        context.to_ntt(limb, carried);
         context.kernels().subtract_multiply(context.modulus(limb), r + i * n(), extended + i * n(), carried,
                                             conversion.inverse_product(limb), n());
     });
@@ -100,12 +119,12 @@ void divide_by_top_prime(const Context& context, int level, const u64* c, u64* r
     const std::size_t n = context.n();
     const BaseConversion& conversion = context.rescale_conversion(level);
     std::memcpy(top, c + at(level) * n, n * sizeof(u64));
-    context.kernels().inverse(context.ntt(level), top, 1);
+    context.from_ntt(level, top, 1);
     const u64* sources[] = {top};
     for (int i = 0; i < level; ++i) {
         u64* out = r + at(i) * n;
         conversion.convert(context.kernels(), context.modulus(i), i, sources, out, n);
-        context.kernels().forward(context.ntt(i), out);
+        context.to_ntt(i, out);
         context.kernels().subtract_multiply(context.modulus(i), out, c + at(i) * n, out, conversion.inverse_product(i),
                                             n);
     }

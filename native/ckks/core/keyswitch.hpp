@@ -15,7 +15,19 @@ namespace kakuri::ckks {
 // Scratch memory of one call, grown on demand and kept between calls.
 class Workspace {
 public:
-    enum Slot { kCoefficients, kDigits, kAccumulator0, kAccumulator1, kTemporary, kSlots };
+    enum Slot {
+        kCoefficients,
+        kDigits,
+        kAccumulator0,
+        kAccumulator1,
+        kTemporary,
+        kLifted,
+        kPacked,
+        kGroups,
+        kTotals,
+        kGiant,
+        kSlots,
+    };
     u64* words(Slot slot, std::size_t count) {
         if (buffers_[slot].size() < count) buffers_[slot] = Buffer(count);
         return buffers_[slot].data();
@@ -36,18 +48,32 @@ struct KeySwitcher {
     // Index among the context's primes of an extended polynomial's slot.
     int prime(int slot) const { return slot <= level ? slot : context.special_index(slot - level - 1); }
 
-    // All digits of c (level + 1 limbs in NTT form) modulo every prime, in NTT form: [slot][digit][N].
-    const u64* mod_up(const u64* c) const;
+    std::size_t digits() const { return static_cast<std::size_t>(context.digits_at(level)); }
+    std::size_t extended_words() const { return static_cast<std::size_t>(slots()) * n() + kRowPadding; }
+    // From one digit to the next, and all of one slot.
+    std::size_t digit_row() const { return n() + kRowPadding; }
+    std::size_t slot_digits() const { return digits() * digit_row(); }
+
+    // All digits of c (level + 1 limbs in NTT form) modulo every prime, in NTT form: [slot][digit][digit_row()].
+    void mod_up(const u64* c, u64* out) const;
     // (r0, r1) = sum over digits of automorphism(digit) * key, in the extended basis. r0, r1: slots() limbs.
     void inner_product(const u64* digits, const KeySwitchKey& key, u64* r0, u64* r1) const;
     // mod_up and inner_product limb by limb: the digits of one limb stay in cache and are never stored.
     void mod_up_inner_product(const u64* c, const KeySwitchKey& key, u64* r0, u64* r1) const;
-    // r = round(extended / P), level + 1 limbs; the special slots of `extended` are overwritten.
-    void mod_down(u64* extended, u64* r) const;
+    // The same, added to (r0, r1) together with the rotated `addend` (extended, as the first polynomial).
+    void mod_up_add_rotation(const u64* c, const KeySwitchKey& key, const u64* addend, u64* r0, u64* r1) const;
+    // r = round(extended / (P q_level ... )), the last `rescale` limbs divided away too: level + 1 - rescale limbs. The
+    // slots of the primes that are divided by are overwritten.
+    void mod_down(u64* extended, int rescale, u64* r) const;
+    // The terms of `slot` in a rotation of the digits of that slot. `storage` has room for the digits in use.
+    RotationTerms terms(const u64* digits, const KeySwitchKey& key, int slot, InnerTerm* storage) const;
 
 private:
     const u64* coefficients(const u64* c) const;
     void extend_digit(const u64* c, const u64* y, int digit, int slot, u64* out) const;
+    // use(slot, digits of that slot) for every slot; the digits are gone after it.
+    template <class Use>
+    void for_slots_of_digits(const u64* c, Use use) const;
     void multiply_key(const u64* digits, const KeySwitchKey& key, int slot, u64* r0, u64* r1) const;
 };
 

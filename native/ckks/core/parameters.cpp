@@ -12,7 +12,7 @@ namespace kakuri::ckks {
 
 namespace {
 
-void check_prime(const std::vector<u64>& earlier, u64 q, int log_n, const std::string& where,
+void check_prime(const std::vector<u64>& earlier, u64 q, const Ring& ring, const std::string& where,
                  std::vector<Problem>& problems) {
     const auto refuse = [&](const char* what, std::string limit) {
         problems.push_back(
@@ -20,7 +20,9 @@ void check_prime(const std::vector<u64>& earlier, u64 q, int log_n, const std::s
     };
     if (q >= u64{1} << kMaxModulusBits) return refuse("modulus is too large", "below 2^50");
     if (!is_prime(q)) return refuse("modulus is not prime", "");
-    if (q % (u64{2} << log_n) != 1) return refuse("modulus is not 1 mod 2N", "N = " + std::to_string(u64{1} << log_n));
+    if (q % ring.order() != 1)
+        return refuse(ring.folded() ? "modulus is not 1 mod 4N" : "modulus is not 1 mod 2N",
+                      "N = " + std::to_string(ring.n()));
     if (std::find(earlier.begin(), earlier.end(), q) != earlier.end())
         return refuse("modulus is repeated", "distinct primes");
 }
@@ -41,7 +43,7 @@ double checked_log_qp(const ParameterLiteral& literal, bool allow_insecure) {
     double log_qp = 0;
     const auto visit = [&](const std::vector<u64>& primes, const std::string& name) {
         for (std::size_t i = 0; i < primes.size(); ++i) {
-            check_prime(seen, primes[i], literal.log_n, name + "[" + std::to_string(i) + "]", problems);
+            check_prime(seen, primes[i], Ring{literal.log_n, literal.ring}, name + "[" + std::to_string(i) + "]", problems);
             seen.push_back(primes[i]);
             log_qp += primes[i] > 0 ? std::log2(static_cast<double>(primes[i])) : 0;
         }
@@ -70,7 +72,7 @@ Context::Context(ParameterLiteral literal, bool allow_insecure, std::shared_ptr<
       host_(std::move(host)),
       log_qp_(checked_log_qp(literal_, allow_insecure)),
       security_bits_(log_qp_ <= max_log_qp(literal_.log_n) ? kSecurityBits : 0),
-      encoder_(literal_.log_n) {
+      encoder_(ring()) {
     const int limbs = max_level() + 1;
     alpha_ = (limbs + literal_.digits - 1) / literal_.digits;
     digest_ = host_->sha256(parameter_bytes(literal_));
@@ -78,7 +80,7 @@ Context::Context(ParameterLiteral literal, bool allow_insecure, std::shared_ptr<
     for (const std::vector<u64>* primes : {&literal_.moduli, &literal_.special_moduli}) {
         for (u64 q : *primes) {
             moduli_.emplace_back(q);
-            tables_.push_back(std::make_unique<NttTables>(literal_.log_n, q));
+            tables_.push_back(std::make_unique<NttTables>(ring(), q));
             log_modulus += std::log2(static_cast<double>(q));
             if (primes == &literal_.moduli) log_modulus_.push_back(log_modulus);
         }
@@ -93,6 +95,29 @@ Context::Context(ParameterLiteral literal, bool allow_insecure, std::shared_ptr<
         special_conversion_ = std::make_unique<BaseConversion>(moduli_, range(special_index(0), special_count()));
     for (int level = 0; level < limbs; ++level)
         rescale_conversions_.push_back(std::make_unique<BaseConversion>(moduli_, std::vector<int>{level}));
+    for (int level = 0; special_count() > 0 && level < limbs; ++level) {
+        for (int rescale = 1; rescale <= kMaxFusedRescales; ++rescale) {
+            std::vector<int> sources = range(level - rescale + 1, rescale);
+            for (int i = 0; i < special_count(); ++i) sources.push_back(special_index(i));
+            divisions_.push_back(rescale <= level ? std::make_unique<BaseConversion>(moduli_, std::move(sources))
+                                                  : nullptr);
+        }
+    }
+}
+
+void Context::to_ntt(int i, u64* x) const {
+    const Modulus& m = modulus(i);
+    if (ring().folded()) kernels().fold(m, x, Factor(m.negate(ntt(i).unit()), m.q), n());
+    kernels().forward(ntt(i), x);
+}
+
+// b_i + I b_(N-i) = 2 a_i for i > 0, and b_0 = a_0.
+void Context::from_ntt(int i, u64* x, u64 factor) const {
+    const Modulus& m = modulus(i);
+    if (!ring().folded()) return kernels().inverse(ntt(i), x, factor);
+    kernels().inverse(ntt(i), x, m.multiply(factor, (m.q + 1) / 2));
+    kernels().fold(m, x, Factor(ntt(i).unit(), m.q), n());
+    x[0] = m.add(x[0], x[0]);
 }
 
 int Context::digit_size(int digit, int level) const { return std::min(alpha_, level + 1 - digit_begin(digit)); }

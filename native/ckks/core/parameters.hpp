@@ -14,12 +14,14 @@
 namespace kakuri::ckks {
 
 inline constexpr std::size_t kMaxPrimes = kMaxSources;
+inline constexpr int kMaxFusedRescales = 2;
 
 struct ParameterLiteral {
     int log_n = 0;
     std::vector<u64> moduli;
     std::vector<u64> special_moduli;
     int digits = 1;
+    RingKind ring = RingKind::kStandard;
 };
 
 class Context {
@@ -30,7 +32,8 @@ public:
     const ParameterLiteral& literal() const { return literal_; }
     int log_n() const { return literal_.log_n; }
     std::size_t n() const { return std::size_t{1} << literal_.log_n; }
-    std::size_t slots() const { return n() / 2; }
+    Ring ring() const { return {literal_.log_n, literal_.ring}; }
+    std::size_t slots() const { return ring().slots(); }
     int max_level() const { return static_cast<int>(literal_.moduli.size()) - 1; }
     int special_count() const { return static_cast<int>(literal_.special_moduli.size()); }
     double log_qp() const { return log_qp_; }
@@ -42,6 +45,9 @@ public:
     // Prime number i: q_0 ... q_L, then the special primes.
     const Modulus& modulus(int i) const { return moduli_[static_cast<std::size_t>(i)]; }
     const NttTables& ntt(int i) const { return *tables_[static_cast<std::size_t>(i)]; }
+    // Coefficients to NTT form modulo prime number i, and back with a factor. In place.
+    void to_ntt(int i, u64* x) const;
+    void from_ntt(int i, u64* x, u64 factor) const;
     int special_index(int i) const { return max_level() + 1 + i; }
     // log2(q_0 ... q_level)
     double log_modulus(int level) const { return log_modulus_[static_cast<std::size_t>(level)]; }
@@ -55,6 +61,12 @@ public:
     // From the limbs of a digit (as many as the level has) to all other primes.
     const BaseConversion& digit_conversion(int digit, int level) const;
     const BaseConversion& special_conversion() const { return *special_conversion_; }
+    // By P and the top `rescale` primes of a level, 0 <= rescale <= min(level, kMaxFusedRescales), in the order of an
+    // extended polynomial's slots (keyswitch.hpp).
+    const BaseConversion& division(int level, int rescale) const {
+        return rescale == 0 ? *special_conversion_
+                            : *divisions_[static_cast<std::size_t>(level * kMaxFusedRescales + rescale - 1)];
+    }
     const BaseConversion& rescale_conversion(int level) const {
         return *rescale_conversions_[static_cast<std::size_t>(level)];
     }
@@ -78,6 +90,7 @@ private:
     std::vector<std::unique_ptr<BaseConversion>> digit_conversions_;  // [digit * alpha + size - 1]
     std::unique_ptr<BaseConversion> special_conversion_;
     std::vector<std::unique_ptr<BaseConversion>> rescale_conversions_;
+    std::vector<std::unique_ptr<BaseConversion>> divisions_;  // [level * kMaxFusedRescales + rescale - 1]
 };
 
 using ContextPtr = std::shared_ptr<const Context>;

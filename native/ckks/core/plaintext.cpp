@@ -1,27 +1,13 @@
 // Purpose: encoding, and the exact way back from residues to real coefficients.
 #include <algorithm>
-#include <cmath>
 
 #include "checks.hpp"
 #include "ciphertext.hpp"
+#include "scaled_polynomial.hpp"
 
 namespace kakuri::ckks {
 
 namespace {
-
-// A rounded coefficient as sign * mantissa * 2^exponent with a mantissa below 2^53.
-struct Rounded {
-    i64 mantissa;
-    int exponent;
-};
-
-Rounded rounded(double value) {
-    const double whole = std::nearbyint(value);
-    if (std::abs(whole) < 0x1p62) return {static_cast<i64>(whole), 0};
-    int exponent = 0;
-    const double fraction = std::frexp(whole, &exponent);
-    return {static_cast<i64>(std::ldexp(fraction, 53)), exponent - 53};
-}
 
 // Fixed-length numbers of little-endian words; lengths are public, values may be secret: no branch depends on a value.
 using Words = std::vector<u64>;
@@ -86,39 +72,10 @@ Plaintext::Plaintext(ContextPtr owner, int at_level, double at_scale)
 Plaintext encode(const ContextPtr& context, std::span<const double> values, double scale, int level) {
     check_level(level, context->max_level(), "level");
     check_scale(scale, context->log_modulus(level), "scale");
-    if (values.size() > context->slots())
-        throw Error({"KK-N11", "more values than slots", "values", std::to_string(values.size()),
-                     std::to_string(context->slots()), "use a larger ring or several plaintexts"});
-    for (std::size_t i = 0; i < values.size(); ++i)
-        if (!std::isfinite(values[i]))
-            throw Error(
-                {"KK-N07", "value is not finite", "values[" + std::to_string(i) + "]", text(values[i]), "", ""});
-
-    const std::size_t n = context->n();
-    std::vector<double> coefficients(n);
-    context->encoder().to_coefficients(values, coefficients);
-    double largest = 0;
-    for (double c : coefficients) largest = std::max(largest, std::abs(c));
-    const double bits = std::log2(largest) + std::log2(scale) + 1;
-    if (!(bits < context->log_modulus(level)))
-        throw Error({"KK-N07", "scaled coefficients do not fit the modulus of this level", "values",
-                     "2^" + text(bits - 1), "2^" + text(context->log_modulus(level) - 1),
-                     "use a smaller scale or a higher level"});
-
-    std::vector<Rounded> integers(n);
-    for (std::size_t i = 0; i < n; ++i) integers[i] = rounded(coefficients[i] * scale);
+    const ScaledPolynomial polynomial(*context, values, scale, context->log_modulus(level), "values");
     Plaintext plaintext(context, level, scale);
-    plaintext.is_zero = std::all_of(integers.begin(), integers.end(), [](const Rounded& r) { return r.mantissa == 0; });
-    for (int l = 0; l <= level; ++l) {
-        const Modulus& m = context->modulus(l);
-        u64* limb = plaintext.limb(l);
-        for (std::size_t i = 0; i < n; ++i) {
-            limb[i] = m.reduce_signed(integers[i].mantissa);
-            if (integers[i].exponent != 0)
-                limb[i] = m.multiply(limb[i], m.power(2, static_cast<u64>(integers[i].exponent)));
-        }
-        context->kernels().forward(context->ntt(l), limb);
-    }
+    plaintext.is_zero = polynomial.is_zero();
+    for (int i = 0; i <= level; ++i) polynomial.residues(*context, i, plaintext.limb(i));
     return plaintext;
 }
 
@@ -182,7 +139,7 @@ std::vector<long double> centred_coefficients(const Context& context, const u64*
 std::vector<double> decode(const Plaintext& plaintext) {
     const Context& context = *plaintext.context;
     Plaintext copy = plaintext;
-    for (int i = 0; i <= copy.level; ++i) context.kernels().inverse(context.ntt(i), copy.limb(i), 1);
+    for (int i = 0; i <= copy.level; ++i) context.from_ntt(i, copy.limb(i), 1);
     const std::vector<long double> integers = centred_coefficients(context, copy.words.data(), copy.level);
     std::vector<double> coefficients(context.n());
     for (std::size_t i = 0; i < coefficients.size(); ++i)

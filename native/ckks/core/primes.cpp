@@ -42,9 +42,9 @@ bool is_prime(u64 candidate) {
                         [&](u64 w) { return witnesses_compositeness(w, candidate); });
 }
 
-std::vector<u64> ntt_primes(int log_n, std::span<const int> bits) {
-    check_log_n(log_n);
-    const u64 step = u64{2} << log_n;
+std::vector<u64> ntt_primes(Ring ring, std::span<const int> bits) {
+    check_log_n(ring.log_n);
+    const u64 step = ring.order();
     const u64 limit = u64{1} << kMaxModulusBits;
     std::vector<u64> primes;
     for (std::size_t i = 0; i < bits.size(); ++i) {
@@ -55,7 +55,7 @@ std::vector<u64> ntt_primes(int log_n, std::span<const int> bits) {
         const auto usable = [&](u64 p) {
             return is_prime(p) && std::find(primes.begin(), primes.end(), p) == primes.end();
         };
-        // Candidates 1 + k 2N on both sides of the target, nearest first; a prime more than a factor 2 away no longer
+        // Candidates 1 + k step on both sides of the target, nearest first; a prime more than a factor 2 away no longer
         // has the size that was asked for.
         const u64 lowest = std::max(target / 2, u64{2});
         const u64 highest = std::min(2 * target, limit - 1);
@@ -74,15 +74,15 @@ std::vector<u64> ntt_primes(int log_n, std::span<const int> bits) {
             if (usable(candidate)) found = candidate;
         }
         if (found == 0)
-            throw Error({"KK-N02", "no unused prime that is 1 mod 2N lies near 2^bits", where, std::to_string(bits[i]),
+            throw Error({"KK-N02", "no unused prime that is 1 mod " + std::to_string(step) + " lies near 2^bits", where, std::to_string(bits[i]),
                          "", "ask for a larger prime or a smaller ring"});
         primes.push_back(found);
     }
     return primes;
 }
 
-u64 smallest_primitive_root(const Modulus& modulus, int log_n) {
-    const u64 order = u64{2} << log_n;
+u64 smallest_primitive_root(const Modulus& modulus, int log_order) {
+    const u64 order = u64{1} << log_order;
     u64 root = 0;
     for (u64 x = 2; root == 0; ++x) {
         const u64 candidate = modulus.power(x, (modulus.q - 1) / order);

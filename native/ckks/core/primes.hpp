@@ -6,16 +6,17 @@
 #include <vector>
 
 #include "modular.hpp"
+#include "ring.hpp"
 
 namespace kakuri::ckks {
 
 bool is_prime(u64 candidate);
 
-// Distinct primes, 1 mod 2N and below 2^50, each the unused one nearest to 2^bits[i] (the smaller when two are as
+// Distinct primes, 1 modulo the ring's order and below 2^50, each the unused one nearest to 2^bits[i] (the smaller when two are as
 // near). Throws KK-N01 or KK-N02.
-std::vector<u64> ntt_primes(int log_n, std::span<const int> bits);
+std::vector<u64> ntt_primes(Ring ring, std::span<const int> bits);
 
-// The smallest primitive 2N-th root of unity modulo q. Requires q prime, q = 1 mod 2N.
-u64 smallest_primitive_root(const Modulus& modulus, int log_n);
+// The smallest primitive root of unity of order 2^log_order modulo q. Requires q prime, 1 modulo that order.
+u64 smallest_primitive_root(const Modulus& modulus, int log_order);
 
 }  // namespace kakuri::ckks

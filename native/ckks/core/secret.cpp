@@ -38,7 +38,7 @@ public:
     // NTT form modulo one prime.
     void expand(int prime, u64* out) const {
         to_residues(out, coefficients_.data(), context_.n(), context_.modulus(prime).q);
-        context_.kernels().forward(context_.ntt(prime), out);
+        context_.to_ntt(prime, out);
     }
 
 private:
@@ -109,7 +109,7 @@ void SecretKey::expand() {
     for (int p = 0; p < context_->max_level() + 1 + context_->special_count(); ++p) {
         u64* out = ntt_.data() + static_cast<std::size_t>(p) * n;
         to_residues(out, small.data(), n, context_->modulus(p).q);
-        context_->kernels().forward(context_->ntt(p), out);
+        context_->to_ntt(p, out);
     }
 }
 
@@ -169,7 +169,7 @@ KeySwitchKey SecretKey::key_switch_key(int level, u64 galois, SecretStream& stre
     const std::size_t n = context.n();
     KeySwitchKey key(context, level);
     key.seed = operating_system_seed();
-    if (galois != 0) key.permutation = automorphism_permutation(galois, context.log_n());
+    if (galois != 0) key.permutation = automorphism_permutation(galois, context.ring());
     SecretArray<u64> noise(n);
     SecretArray<u64> gadget(n);
     for (int digit = 0; digit < key.digits; ++digit) {
@@ -201,7 +201,7 @@ EvaluationKeys SecretKey::evaluation_keys(const std::map<long long, int>& rotati
     std::map<int, int> levels;
     for (const auto& [step, level] : rotations) {
         check_level_and_special(*context_, level, "rotation key for step " + std::to_string(step));
-        const int normal = normalised_step(step, context_->log_n());
+        const int normal = normalised_step(step, context_->ring());
         if (normal != 0) levels[normal] = std::max(levels[normal], level);
     }
     if (relinearization_level >= 0) check_level_and_special(*context_, relinearization_level, "relinearization_level");
@@ -209,7 +209,7 @@ EvaluationKeys SecretKey::evaluation_keys(const std::map<long long, int>& rotati
     EvaluationKeys keys{context_, {}, std::nullopt};
     if (relinearization_level >= 0) keys.relinearization.emplace(key_switch_key(relinearization_level, 0, stream));
     for (const auto& [step, level] : levels)
-        keys.rotations.emplace(step, key_switch_key(level, galois_element(step, context_->log_n()), stream));
+        keys.rotations.emplace(step, key_switch_key(level, galois_element(step, context_->ring()), stream));
     return keys;
 }
 
@@ -274,7 +274,7 @@ std::vector<long double> SecretKey::decrypted_coefficients(const Ciphertext& cip
             kernels.multiply(m, out, out, limb(i), n);
             kernels.add(m, out, out, ciphertext.limb(p, i), n);
         }
-        kernels.inverse(context_->ntt(i), out, 1);
+        context_->from_ntt(i, out, 1);
     }
     return centred_coefficients(*context_, message.data(), ciphertext.level);
 }

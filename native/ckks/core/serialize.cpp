@@ -10,6 +10,7 @@ namespace kakuri::ckks {
 
 namespace {
 
+constexpr std::uint16_t kConjugateInvariant = 1;  // parameters flag
 constexpr std::uint16_t kSeeded = 1;              // ciphertext flag
 constexpr std::uint16_t kHasRelinearization = 1;  // evaluation keys flag
 
@@ -67,7 +68,7 @@ KeySwitchKey read_key(Reader& in, const Context& context, int step, int level) {
             expand_uniform(context, key.seed, d, prime, key.limb(slot, d, 1));
         }
     }
-    if (step != 0) key.permutation = automorphism_permutation(galois_element(step, context.log_n()), context.log_n());
+    if (step != 0) key.permutation = automorphism_permutation(galois_element(step, context.ring()), context.ring());
     return key;
 }
 
@@ -152,7 +153,7 @@ void Reader::residues(u64* values, std::size_t n, const Modulus& modulus) {
 Bytes parameter_bytes(const ParameterLiteral& literal) {
     const std::size_t primes = literal.moduli.size() + literal.special_moduli.size();
     Writer out(kHeaderBytes + 16 + 8 * primes);
-    out.header("KKPR", 0);
+    out.header("KKPR", literal.ring == RingKind::kConjugateInvariant ? kConjugateInvariant : std::uint16_t{0});
     out.put(static_cast<std::uint32_t>(literal.log_n));
     out.put(static_cast<std::uint32_t>(literal.digits));
     out.put(static_cast<std::uint32_t>(literal.moduli.size()));
@@ -164,7 +165,7 @@ Bytes parameter_bytes(const ParameterLiteral& literal) {
 
 ParameterLiteral parse_parameters(ByteSpan data) {
     Reader in(data);
-    in.header("KKPR", 0);
+    const bool folded = in.header("KKPR", kConjugateInvariant) != 0;
     const auto bounded = [&](const char* where, std::uint32_t limit) {
         const auto value = in.get<std::uint32_t>(where);
         if (value > limit)
@@ -172,6 +173,7 @@ ParameterLiteral parse_parameters(ByteSpan data) {
         return value;
     };
     ParameterLiteral literal;
+    literal.ring = folded ? RingKind::kConjugateInvariant : RingKind::kStandard;
     literal.log_n = static_cast<int>(bounded("log_n", kMaxLogN));
     literal.digits = static_cast<int>(bounded("digits", kMaxPrimes));
     const auto moduli = bounded("moduli", kMaxPrimes);

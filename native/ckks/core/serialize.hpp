@@ -3,7 +3,8 @@
 //   allocates; every residue is below its prime; what it accepts, the writer gives back byte for byte.
 // Does not guarantee: authenticity, which is the transport's job.
 // Format, all little-endian: magic (4 bytes), version u16 = 1, flags u16, then
-//   KKPR parameters:  log_n u32, digits u32, moduli u32, special moduli u32, the primes as u64
+//   KKPR parameters:  log_n u32, digits u32, moduli u32, special moduli u32, the primes as u64; flag 1:
+//                     the conjugate-invariant ring
 //   others:           parameter digest (32 bytes), then
 //   KKCT ciphertext:  level u32, size u32, scale f64, payload length u64, polynomials; flag 1: seed in place of the second
 //   KKPK public key:  payload length u64, seed, polynomial b
@@ -11,7 +12,10 @@
 //                     set, rotations by ascending step; a key is step u32 (0: relinearisation), level u32, seed, and b for
 //                     every prime (q_0 ... q_level, then special) and every digit
 //   KKSK secret key:  payload length u64, 2 bits per coefficient (0: 0, 1: 1, 2: -1)
-//   Residues stand in bit_width(prime) bits each, lowest bit first, without gaps.
+//   KKDG diagonals:   level u32, inputs u32, outputs u32, terms u32, scale f64, payload length u64, then per term output u32,
+//                     giant step u32, input u32, baby step u32, ascending; zero bytes up to a multiple of 4096; residues
+//                     as u64 in the layout of diagonals.hpp; SHA-256 of all bytes before it
+//   Elsewhere residues stand in bit_width(prime) bits each, lowest bit first, without gaps.
 #pragma once
 
 #include <cstring>

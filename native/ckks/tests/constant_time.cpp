@@ -37,8 +37,8 @@ void publish(Ciphertext& ciphertext) {
 }
 
 // All secret operations; returns a value computed from their results, so that nothing is optimised away.
-double exercise(const std::shared_ptr<TaintingHost>& host) {
-    const ContextPtr context = test::make_context(6, {50, 40, 40, 49, 50}, 2, 2, host);
+double exercise(const std::shared_ptr<TaintingHost>& host, RingKind ring) {
+    const ContextPtr context = test::make_context(6, {50, 40, 40, 49, 50}, 2, 2, host, ring);
     const SecretKey key = SecretKey::generate(context);
     const PublicKey public_key = key.public_key();
     const EvaluationKeys keys = key.evaluation_keys({{1, 2}, {5, 1}}, 2);
@@ -89,7 +89,7 @@ int main(int argc, char** argv) {
     const auto host = std::make_shared<TaintingHost>();
     for (const std::string& path : KernelSelection::available()) {
         host->selection().select(path);
-        double sum = exercise(host);
+        double sum = exercise(host, RingKind::kStandard) + exercise(host, RingKind::kConjugateInvariant);
         VALGRIND_MAKE_MEM_DEFINED(&sum, sizeof sum);
         std::printf("%s ran\n", path.c_str());
     }

@@ -1,6 +1,7 @@
 // Purpose: every kernel path against the scalar one, bit for bit, on random and extreme residues.
 // Usage: kernels_agree. Prints "PATH: CASES agree" per path; exit 1 and a line per disagreement otherwise. The ifma
 //   path runs here on portable vectors ("ifma-emulated") and, where the processor has the instructions, on real ones.
+#include <algorithm>
 #include <cstdio>
 #include <set>
 #include <string>
@@ -29,14 +30,15 @@ Buffer residues(std::size_t n, u64 q, Fill fill, test::Random& random) {
 
 class Comparison {
 public:
-    Comparison(const Kernels& path, int log_n, u64 prime, Fill fill, u64 seed)
-        : path_(path), scalar_(*scalar_kernels()), tables_(log_n, prime), n_(tables_.n()), fill_(fill), random_(seed) {}
+    Comparison(const Kernels& path, Ring ring, u64 prime, Fill fill, u64 seed)
+        : path_(path), scalar_(*scalar_kernels()), tables_(ring, prime), n_(tables_.n()), fill_(fill), random_(seed) {}
 
     long run() {
         transforms();
         if (tables_.log_n() > 12) return cases_;
         pointwise();
         sums();
+        linear();
         return cases_;
     }
     bool failed() const { return failed_; }
@@ -78,6 +80,10 @@ private:
         const Factor w(random_.below(m().q), m().q);
         compare("add", 1, [&](const Kernels& k, u64* r) { k.add(m(), r, a.data(), b.data(), n_); });
         compare("subtract", 1, [&](const Kernels& k, u64* r) { k.subtract(m(), r, a.data(), b.data(), n_); });
+        compare("fold", 1, [&](const Kernels& k, u64* r) {
+            std::memcpy(r, a.data(), n_ * sizeof(u64));
+            k.fold(m(), r, w, n_);
+        });
         compare("negate", 1, [&](const Kernels& k, u64* r) { k.negate(m(), r, a.data(), n_); });
         compare("add_scalar", 1, [&](const Kernels& k, u64* r) { k.add_scalar(m(), r, a.data(), s, n_); });
         compare("multiply", 1, [&](const Kernels& k, u64* r) { k.multiply(m(), r, a.data(), b.data(), n_); });
@@ -88,13 +94,13 @@ private:
             k.tensor(m(), r, r + n_, r + 2 * n_, a.data(), b.data(), c.data(), d.data(), n_);
         });
         for (int step : {1, 3}) {
-            const auto permutation = automorphism_permutation(galois_element(step, tables_.log_n()), tables_.log_n());
+            const auto permutation = automorphism_permutation(galois_element(step, tables_.ring()), tables_.ring());
             compare("permute", 1, [&](const Kernels& k, u64* r) { k.permute(r, a.data(), permutation.data(), n_); });
         }
     }
 
     void sums() {
-        const auto permutation = automorphism_permutation(galois_element(5, tables_.log_n()), tables_.log_n());
+        const auto permutation = automorphism_permutation(galois_element(5, tables_.ring()), tables_.ring());
         for (std::size_t count : {1u, 2u, 3u, 9u, 40u}) {
             if (count > 3 && tables_.log_n() > 8) continue;
             std::vector<Buffer> x, y, z;
@@ -147,6 +153,53 @@ private:
         }
     }
 
+    // Rotations with and without permutation and addends, packed and summed against diagonals; one group is longer than
+    // what a path adds up without reducing.
+    void linear() {
+        const auto permutation = automorphism_permutation(galois_element(5, tables_.ring()), tables_.ring());
+        const Buffer a0 = draw(), a1 = draw(), r = draw();
+        std::vector<Buffer> x;
+        std::vector<InnerTerm> terms;
+        for (std::size_t d = 0; d < 9; ++d) {
+            for (int i = 0; i < 3; ++i) x.push_back(draw());
+            terms.push_back({x[3 * d].data(), x[3 * d + 1].data(), x[3 * d + 2].data()});
+        }
+        const u64 weight = m().q - 2;
+        const std::vector<RotationTerms> rotations = {
+            {terms.data(), 9, permutation.data(), a0.data(), nullptr, weight},
+            {terms.data(), 3, permutation.data(), nullptr, nullptr, 0},
+            {terms.data(), 2, nullptr, a0.data(), a1.data(), 1},
+            {nullptr, 0, nullptr, a0.data(), a1.data(), weight},
+            {nullptr, 0, nullptr, nullptr, nullptr, 0},
+        };
+        for (const RotationTerms& rotation : rotations) {
+            compare("add_rotation", 2, [&](const Kernels& k, u64* out) {
+                std::memcpy(out, r.data(), n_ * sizeof(u64));
+                std::memcpy(out + n_, r.data(), n_ * sizeof(u64));
+                k.add_rotation(m(), out, out + n_, rotation, n_);
+            });
+        }
+        const std::size_t chunks = n_ / (2 * kChunkWords);
+        const std::size_t long_terms = tables_.log_n() == 4 ? 2100 : 3;
+        std::vector<std::uint32_t> chosen;
+        for (std::size_t t = 0; t < long_terms + 6; ++t) chosen.push_back(static_cast<std::uint32_t>(t * t % 5));
+        const Buffer diagonals = residues(2 * chosen.size() * chunks * kChunkWords, m().q, fill_, random_);
+        for (const bool symmetric : {true, false}) compare("diagonal_sums", 4, [&](const Kernels& k, u64* out) {
+            const std::size_t diagonal_stride = chosen.size() * kChunkWords * (symmetric ? 1 : 2);
+            const DiagonalGroup groups[] = {{out, out + n_, chosen.data(), 6},
+                                            {out + 2 * n_, out + 3 * n_, chosen.data() + 6, long_terms}};
+            const std::size_t stride = rotations.size() * kPackedWords;
+            Buffer packed(stride * chunks);
+            for (std::size_t first = 0; first < chunks; first += chunks > 3 ? 3 : chunks) {
+                const ChunkRange range{first, std::min<std::size_t>(chunks > 3 ? 3 : chunks, chunks - first), n_};
+                for (std::size_t i = 0; i < rotations.size(); ++i)
+                    k.pack_rotation(m(), packed.data() + i * kPackedWords, stride, rotations[i], range);
+                k.diagonal_sums(m(), groups, 2, packed.data(), stride,
+                                diagonals.data() + first * diagonal_stride, diagonal_stride, symmetric, range);
+            }
+        });
+    }
+
     const Kernels& path_;
     const Kernels& scalar_;
     NttTables tables_;
@@ -161,17 +214,18 @@ private:
 
 int main() {
     bool failed = false;
-    for (const Kernels* path : {avx2_kernels(), ifma_kernels(), emulated_ifma_kernels()}) {
+    for (const Kernels* path : {avx2_kernels(), avx512_kernels(), ifma_kernels(), emulated_ifma_kernels()}) {
         if (path == nullptr) continue;
         long cases = 0;
         for (int log_n = 4; log_n <= 16; ++log_n) {
-            for (int bits : {20, 30, 45, 49, 50}) {
-                if (bits <= log_n + 2) continue;
-                const u64 prime = ntt_primes(log_n, std::vector<int>{bits})[0];
+            for (int bits : {20, 25, 30, 45, 49, 50}) {
+                if (bits <= log_n + 3) continue;
+                const RingKind kind = bits % 2 != 0 ? RingKind::kStandard : RingKind::kConjugateInvariant;
+                const u64 prime = ntt_primes({log_n, kind}, std::vector<int>{bits})[0];
                 for (Fill fill : {Fill::kRandom, Fill::kZero, Fill::kLargest, Fill::kMixed}) {
                     if (log_n > 10 && (fill == Fill::kZero || fill == Fill::kLargest || bits < 49))
                         continue;  // the hard cases only
-                    Comparison comparison(*path, log_n, prime, fill, static_cast<u64>(100 * log_n + bits));
+                    Comparison comparison(*path, {log_n, kind}, prime, fill, static_cast<u64>(100 * log_n + bits));
                     cases += comparison.run();
                     failed = failed || comparison.failed();
                 }

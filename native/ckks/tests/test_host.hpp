@@ -53,11 +53,12 @@ public:
 };
 
 inline ContextPtr make_context(int log_n, std::vector<int> bits, std::size_t special, int digits,
-                               std::shared_ptr<Host> host = std::make_shared<TestHost>()) {
-    const std::vector<u64> primes = ntt_primes(log_n, bits);
+                               std::shared_ptr<Host> host = std::make_shared<TestHost>(),
+                               RingKind ring = RingKind::kStandard) {
+    const std::vector<u64> primes = ntt_primes({log_n, ring}, bits);
     const auto split = primes.end() - static_cast<std::ptrdiff_t>(special);
     return std::make_shared<const Context>(
-        ParameterLiteral{log_n, {primes.begin(), split}, {split, primes.end()}, digits}, true, std::move(host));
+        ParameterLiteral{log_n, {primes.begin(), split}, {split, primes.end()}, digits, ring}, true, std::move(host));
 }
 
 }  // namespace kakuri::ckks::test

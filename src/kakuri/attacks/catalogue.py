@@ -8,9 +8,12 @@ from types import MappingProxyType
 from typing import Literal
 
 from kakuri.attacks.attack import Attack
+from kakuri.attacks.base_model_matching import BaseModelMatching
 from kakuri.attacks.distinguish_repeats import DistinguishRepeats
+from kakuri.attacks.gram_alignment import GramAlignment
 from kakuri.attacks.label_from_bytes import LabelFromBytes
 from kakuri.attacks.pixels_from_bytes import PixelsFromBytes
+from kakuri.attacks.row_linking import RowLinking
 from kakuri.attacks.size_and_shape_leak import SizeAndShapeLeak
 from kakuri.errors import KakuriError, Problem
 
@@ -18,18 +21,24 @@ ATTACKS: Mapping[str, Attack] = MappingProxyType(
     {attack.name: attack for attack in (LabelFromBytes(), PixelsFromBytes(), SizeAndShapeLeak(), DistinguishRepeats())}
 )
 
+#: On blinded matrices instead of messages about pictures; named one by one, ``all`` means the ones above.
+MATRIX_ATTACKS: Mapping[str, Attack] = MappingProxyType(
+    {attack.name: attack for attack in (BaseModelMatching(), RowLinking(), GramAlignment())}
+)
+
 
 def select(names: Literal["all"] | Sequence[str]) -> tuple[Attack, ...]:
-    """The attacks named, or all. Raises KK-A06 that names every unknown one."""
+    """The attacks named, or all of ``ATTACKS``. Raises KK-A06 that names every unknown one."""
     if names == "all":
         return tuple(ATTACKS.values())
     wanted = (names,) if isinstance(names, str) else tuple(names)
+    every = {**ATTACKS, **MATRIX_ATTACKS}
     problems = []
     for name in wanted:
-        if name not in ATTACKS:
-            close = get_close_matches(name, ATTACKS, 1)
+        if name not in every:
+            close = get_close_matches(name, every, 1)
             hint = f"did you mean {close[0]}?" if close else ""
-            problems.append(Problem("KK-A06", "no such attack", got=repr(name), limit=", ".join(ATTACKS), hint=hint))
+            problems.append(Problem("KK-A06", "no such attack", got=repr(name), limit=", ".join(every), hint=hint))
     if problems:
         raise KakuriError.collect(problems)
-    return tuple(ATTACKS[name] for name in dict.fromkeys(wanted))
+    return tuple(every[name] for name in dict.fromkeys(wanted))

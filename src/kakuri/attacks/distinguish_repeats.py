@@ -8,6 +8,8 @@ Does not guarantee: anything about linking a client's queries by network address
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +28,7 @@ _WINDOWED_BYTES = 4096
 class DistinguishRepeats(Attack):
     name = "distinguish_repeats"
     recovers = "whether two messages carry the same picture"
-    needs = ("group", "image")
+    needs: ClassVar[tuple[str, ...]] = ("group", "image")
     must_reach = 0.95
     metric = Accuracy()
 

@@ -17,18 +17,29 @@ from pathlib import Path
 from kakuri.bench.rows import Report
 from kakuri.errors import KakuriError
 
+#: Installed without what they ask for: the ``bench`` extra holds what they need to run. orion-fhe also wants
+#: torchvision, which pins another torch and which Orion uses for its own data sets only.
+WITHOUT_DEPENDENCIES = ("orion-fhe==1.0.2",)
+
 
 def peer_python(folder: Path, report: Report) -> Path:
     """Interpreter of ``folder`` with the ``bench`` extra installed."""
     wanted = _requirements()
     stamp = folder / ".kakuri-bench"
     python = folder / "bin" / "python"
-    digest = hashlib.sha256("\n".join(wanted).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join((*wanted, *WITHOUT_DEPENDENCIES)).encode()).hexdigest()
     if python.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
         return python
-    report(f"making {folder} with {', '.join(wanted)}")
+    report(f"making {folder} with {', '.join((*wanted, *WITHOUT_DEPENDENCIES))}")
     venv.create(folder, with_pip=True, clear=True)
-    command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *wanted]
+    _install(python, folder, wanted)
+    _install(python, folder, ["--no-deps", *WITHOUT_DEPENDENCIES])
+    stamp.write_text(digest, encoding="utf-8")
+    return python
+
+
+def _install(python: Path, folder: Path, arguments: list[str]) -> None:
+    command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise KakuriError(
@@ -38,8 +49,6 @@ def peer_python(folder: Path, report: Report) -> Path:
             got=(done.stderr.strip().splitlines() or ["no message"])[-1],
             hint=f"try it by hand: {' '.join(command)}",
         )
-    stamp.write_text(digest, encoding="utf-8")
-    return python
 
 
 def _requirements() -> list[str]:

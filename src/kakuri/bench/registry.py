@@ -8,7 +8,13 @@ from typing import Any
 from kakuri.bench.rows import Options, Row, machine
 from kakuri.errors import KakuriError
 
-_BENCHMARKS = {"encrypted-mnist": "kakuri.bench.encrypted_mnist", "codegen": "kakuri.bench.codegen"}
+_BENCHMARKS = {
+    "encrypted-mnist": "kakuri.bench.encrypted_mnist",
+    "codegen": "kakuri.bench.codegen",
+    "offload-training": "kakuri.bench.offload_training",
+    "offload-blinding": "kakuri.bench.offload_blinding",
+    "offload-integrity": "kakuri.bench.offload_integrity",
+}
 
 
 def names() -> list[str]:

@@ -21,7 +21,7 @@ def command(
     threads: Annotated[int, typer.Option("--threads", min=1, max=1024, help="Cores, for ours and the peer.")] = 1,
     runs: Annotated[int, typer.Option("--runs", min=1, help="Timed inputs of the peer.")] = 5,
     case: Annotated[str, typer.Option("--case", help="Only cases that contain this text.")] = "",
-    packing: Annotated[str, typer.Option("--packing", help="channel, batch or auto.")] = "auto",
+    packing: Annotated[str, typer.Option("--packing", help="multiplexed, channel, batch or auto.")] = "auto",
     images: Annotated[int, typer.Option("--images", min=1, help="How many inputs.")] = 100,
     models: Annotated[str, typer.Option("--models", help="codegen: a network's file, or a folder of them.")] = "",
     listed: Annotated[bool, typer.Option("--list", help="List the benchmarks.")] = False,

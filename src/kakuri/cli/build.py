@@ -51,7 +51,7 @@ def command(
     ] = None,
     given: CalibrationOption = None,
     packing: PackingOption = "auto",
-    precision_bits: PrecisionOption = 8,
+    precision_bits: PrecisionOption = None,
     labels: Annotated[str, typer.Option("--labels", help="Names of the outputs, separated by commas.")] = "",
     passphrase: Annotated[bool, typer.Option("--passphrase", help="Protect the key file by a passphrase.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files; the old key is lost.")] = False,

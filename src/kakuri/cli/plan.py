@@ -29,7 +29,7 @@ def command(
     *,
     given: CalibrationOption = None,
     packing: PackingOption = "auto",
-    precision_bits: PrecisionOption = 8,
+    precision_bits: PrecisionOption = None,
     target: TargetOption = "x86-64",
     entry: EntryOption = "infer",
     weights: WeightsOption = "embedded",

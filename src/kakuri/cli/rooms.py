@@ -36,9 +36,18 @@ CalibrationOption = Annotated[
         show_default=False,
     ),
 ]
-PackingOption = Annotated[str, typer.Option("--packing", help="channel (latency), batch (throughput) or auto.")]
+PackingOption = Annotated[
+    str, typer.Option("--packing", help="multiplexed (latency, auto), channel (the document's) or batch (throughput).")
+]
 PrecisionOption = Annotated[
-    int, typer.Option("--precision-bits", min=1, max=40, help="Wanted bits of the answer after the point.")
+    int | None,
+    typer.Option(
+        "--precision-bits",
+        min=1,
+        max=40,
+        help="Wanted bits of the answer after the point.",
+        show_default="8; in multiplexed packing what the answer's size asks for",
+    ),
 ]
 TargetOption = Annotated[str, typer.Option("--target", help="codegen: x86-64, arm64, plain ...")]
 EntryOption = Annotated[str, typer.Option("--entry", help="codegen: the C function's name.")]

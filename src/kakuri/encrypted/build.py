@@ -46,6 +46,33 @@ class ProbeChain:
         return 2.0**38
 
 
+@dataclass(frozen=True)
+class Diagonals:
+    """A linear layer's diagonals, whatever level they are encoded at. Per output ciphertext: gains, root mean square
+    over used slots of the norm of a slot's weights; counts of diagonals; turned, the part of them that needs a
+    rotation."""
+
+    entries: tuple[p.Diagonal, ...]
+    steps: frozenset[int]
+    gains: tuple[float, ...]
+    counts: tuple[int, ...]
+    turned: tuple[float, ...]
+
+    @classmethod
+    def of(cls, entries: Sequence[p.Diagonal], outputs: int) -> Diagonals:
+        """steps: rotations that babies and giants need."""
+        gains, counts, turned = [], [], []
+        for o in range(outputs):
+            mine = [entry for entry in entries if entry.output == o]
+            squares = sum((np.roll(np.square(entry.values), -entry.giant) for entry in mine), np.zeros(1))
+            used = squares[squares > 0.0]
+            gains.append(math.sqrt(float(used.mean())) if len(used) else 0.0)
+            counts.append(len(mine))
+            turned.append(sum(1 for entry in mine if entry.baby or entry.giant) / max(1, len(mine)))
+        steps = frozenset(step for entry in entries for step in (entry.baby, entry.giant))
+        return cls(tuple(entries), steps, tuple(gains), tuple(counts), tuple(turned))
+
+
 @dataclass
 class Builder:
     chain: ChainLike
@@ -60,6 +87,8 @@ class Builder:
     uses: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
     rotations: dict[int, int] = field(default_factory=dict)
     relinearization_level: int | None = None
+    transforms: list[p.TransformSpec] = field(default_factory=list)
+    constants: bool = True  # False: only levels, scales and errors are wanted, not a program
     _plain_index: dict[tuple[bytes, float, int], int] = field(default_factory=dict)
 
     # -- bookkeeping -------------------------------------------------------------------------------------------------
@@ -88,6 +117,8 @@ class Builder:
         )
 
     def _plain(self, values: Float64, scale: float, level: int) -> int:
+        if not self.constants:
+            return 0
         key = (values.tobytes(), scale, level)
         if key not in self._plain_index:
             self._plain_index[key] = len(self.plains)
@@ -218,6 +249,61 @@ class Builder:
         self._emit(p.MultiplyScalar(source, value, factor, target))
         return target
 
+    def linear_transform(
+        self, sources: Sequence[int], diagonals: Diagonals, scale: float, magnitude: float
+    ) -> list[int]:
+        """Diagonals at ``scale``; one register per output, not rescaled. Every diagonal's rounding reaches every
+        slot."""
+        old = self.registers[sources[0]]
+        for step in diagonals.steps:
+            self._need_rotation(step, old.level)
+        outputs = len(diagonals.gains)
+        self.transforms.append(p.TransformSpec(len(sources), outputs, diagonals.entries, scale, old.level))
+        targets = []
+        for gain, count, turned in zip(diagonals.gains, diagonals.counts, diagonals.turned, strict=True):
+            switched = self.noise.key_switch / old.scale * gain * math.sqrt(turned)
+            rounded = magnitude * self.noise.encoding * math.sqrt(count) / scale
+            targets.append(self._new(old.level, old.scale * scale, math.hypot(gain * old.error, switched, rounded)))
+        self._emit(p.LinearTransform(tuple(sources), len(self.transforms) - 1, tuple(targets)))
+        return targets
+
+    def multiply_mask(self, source: int, mask: Float64, factor: float, magnitude: float) -> int:
+        """Zeroes and ones at scale ``factor``; not rescaled."""
+        old = self.registers[source]
+        error = math.hypot(old.error, magnitude * self.noise.encoding / factor)
+        target = self._like(source, scale=old.scale * factor, error=error)
+        self._emit(p.MultiplyPlain(source, self._plain(mask, factor, old.level), target))
+        return target
+
+    def weighted_sum(
+        self, sources: Sequence[int], weights: Sequence[float], factor_bits: float, magnitude: float
+    ) -> int:
+        """sum weights[i] * sources[i] for operands of any level and scale; not rescaled."""
+        level = min(self.level(s) for s in sources)
+        largest = max(self.registers[s].scale for s in sources) * math.exp2(factor_bits)
+        terms = []
+        for source, weight in zip(sources, weights, strict=True):
+            dropped = self.drop_to(source, level)
+            terms.append(self.multiply_scalar(dropped, weight, magnitude, largest))
+        return self.add_many(terms)
+
+    def add_scaled(self, sources: Sequence[int], weights: Sequence[float], magnitude: float) -> int:
+        """sum weights[i] * sources[i] at the scale of the largest operand on the lowest level, where that is exact
+        enough: a smaller scale is raised by an integer factor; equal ones are added as they are."""
+        level = min(self.level(s) for s in sources)
+        dropped = [self.drop_to(s, level) for s in sources]
+        scale = max(self.registers[s].scale for s in dropped)
+        untouched = [w == 1.0 and _same(self.registers[s].scale, scale) for s, w in zip(dropped, weights, strict=True)]
+        ratios = [scale / self.registers[s].scale for s in dropped]
+        if not all(same or ratio >= _FINE for same, ratio in zip(untouched, ratios, strict=True)):
+            scale *= _FINE
+            untouched = [False] * len(dropped)
+        terms = [
+            s if same else self.multiply_scalar(s, w, magnitude, scale)
+            for s, w, same in zip(dropped, weights, untouched, strict=True)
+        ]
+        return self.add_many(terms)
+
     def square(self, source: int, magnitude: float) -> int:
         old = self.registers[source]
         error = 2.0 * magnitude * old.error + old.error**2
@@ -274,7 +360,11 @@ class Builder:
             registers=tuple(self.registers),
             rotations=dict(sorted(self.rotations.items())),
             relinearization_level=self.relinearization_level,
+            transforms=tuple(self.transforms),
         )
+
+
+_FINE = 2.0**14  # an integer factor this large represents a real number well enough
 
 
 def _same(a: float, b: float) -> bool:

@@ -15,9 +15,10 @@ from typing import Any
 from kakuri.encrypted.build import Builder, ChainLike, ProbeChain
 from kakuri.encrypted.network import Convolution, Dense, Flatten, Layer, Network, Polynomial, Pool, Sum
 from kakuri.encrypted.noise import NoiseModel
-from kakuri.encrypted.packings.packing import Packing, WireLayout
+from kakuri.encrypted.packings.packing import Packing
 from kakuri.encrypted.program import Program
 from kakuri.encrypted.schedule import depth_first
+from kakuri.encrypted.wire import WireLayout
 
 DEFAULT_MAGNITUDE = 8.0
 

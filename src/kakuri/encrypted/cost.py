@@ -20,8 +20,8 @@ from kakuri.encrypted.compile import Compiled
 from kakuri.encrypted.program import Program
 from kakuri.encrypted.schedule import peak_registers
 
-_BUTTERFLY_NS = {"scalar": 1.2, "avx2": 0.5, "ifma": 0.15}
-_MULTIPLY_ADD_NS = {"scalar": 0.8, "avx2": 0.5, "ifma": 0.2}
+_BUTTERFLY_NS = {"scalar": 1.2, "avx2": 0.5, "avx512": 0.35, "ifma": 0.15}
+_MULTIPLY_ADD_NS = {"scalar": 0.8, "avx2": 0.5, "avx512": 0.3, "ifma": 0.2}
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,10 @@ class Sizes:
 
 def sizes(chain: Chain, compiled: Compiled) -> Sizes:
     program = compiled.program
+    diagonals = sum(
+        len(spec.entries) * (spec.level + 1 + len(chain.special_moduli)) * chain.slots * 8
+        for spec in program.transforms
+    )
     levels = [*program.rotations.values()]
     if program.relinearization_level is not None:
         levels.append(program.relinearization_level)
@@ -48,7 +52,7 @@ def sizes(chain: Chain, compiled: Compiled) -> Sizes:
         evaluation_key_bytes=keys,
         query_bytes=len(program.inputs) * _limb_bits(chain, chain.top_level) // 8,
         answer_bytes=len(program.outputs) * 2 * _limb_bits(chain, compiled.output_level) // 8,
-        memory_bytes=unpacked + plains + ciphertexts,
+        memory_bytes=unpacked + plains + diagonals + ciphertexts,
     )
 
 
@@ -83,9 +87,18 @@ def seconds(chain: Chain, program: Program) -> float:
             case p.RotateSum(_, steps, _):
                 transforms += (mod_up + mod_down) * len(steps)
                 products += inner * len(steps)
-            case p.Relinearize():
-                transforms += mod_up + mod_down
+            case p.Relinearize(_, _, rescale):
+                transforms += mod_up + mod_down + 2 * rescale
                 products += inner
+            case p.LinearTransform(_, index, targets, rescale):
+                spec = program.transforms[index]
+                babies = len({(d.input, d.baby) for d in spec.entries if d.baby})
+                giants = len({(d.output, d.giant) for d in spec.entries if d.giant})
+                turned = len({d.input for d in spec.entries if d.baby})
+                transforms += (
+                    turned * mod_up + giants * (mod_up + mod_down / 2) + len(targets) * (mod_down + 2 * rescale)
+                )
+                products += inner * (babies + giants) + 2.0 * (limbs + k) * len(spec.entries)
             case p.Rescale():
                 transforms += 2 * limbs
             case p.DropToLevel():

@@ -12,12 +12,9 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from kakuri import _ckks
-from kakuri.encrypted.packings.packing import WireLayout
+from kakuri.encrypted.wire import WireLayout
 from kakuri.errors import KakuriError
 
 MAX_JSON_BYTES = 1 << 24
@@ -56,8 +53,8 @@ class Deployment:
             {
                 "name": self.name,
                 "parameters": self.parameters.to_bytes().hex(),
-                "input": _layout_to_dict(self.input),
-                "output": _layout_to_dict(self.output),
+                "input": self.input.to_dict(),
+                "output": self.output.to_dict(),
                 "scale": self.scale.hex(),
                 "precision_bits": self.precision_bits,
                 "input_range": [x.hex() for x in self.input_range],
@@ -81,8 +78,8 @@ class Deployment:
             result = cls(
                 name=str(data["name"]),
                 parameters=parameters,
-                input=_layout_from_dict(data["input"], parameters.slots),
-                output=_layout_from_dict(data["output"], parameters.slots),
+                input=WireLayout.from_dict(data["input"], parameters.slots, every_element=False),
+                output=WireLayout.from_dict(data["output"], parameters.slots, every_element=True),
                 scale=float.fromhex(data["scale"]),
                 precision_bits=int(data["precision_bits"]),
                 input_range=(low, high),
@@ -99,33 +96,3 @@ class Deployment:
 
 def _damaged(got: str) -> KakuriError:
     return KakuriError("KK-F44", "the deployment description is damaged", got=got, hint="build the package again")
-
-
-def _layout_to_dict(layout: WireLayout) -> dict[str, Any]:
-    return {
-        "shape": list(layout.shape),
-        "ciphertexts": layout.ciphertexts,
-        "ciphertext": layout.ciphertext.tolist(),
-        "slot": layout.slot.tolist(),
-        "batched": layout.batched,
-    }
-
-
-def _layout_from_dict(data: dict[str, Any], slots: int) -> WireLayout:
-    shape = tuple(int(d) for d in data["shape"])
-    ciphertexts = int(data["ciphertexts"])
-    ciphertext, slot = (np.asarray(data[key], dtype=np.int64).reshape(-1) for key in ("ciphertext", "slot"))
-    elements = math.prod(shape)
-    inside = (
-        1 <= len(shape) <= 3
-        and min(shape) >= 1
-        and len(ciphertext) == len(slot) == elements
-        and 1 <= ciphertexts <= 1 << 16
-        and ciphertext.min() >= 0
-        and ciphertext.max() < ciphertexts
-        and slot.min() >= 0
-        and slot.max() < slots
-    )
-    if not inside:
-        raise ValueError("layout")
-    return WireLayout(shape, ciphertexts, ciphertext, slot, bool(data["batched"]))

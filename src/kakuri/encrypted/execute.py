@@ -11,10 +11,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic
 
 from kakuri.encrypted import program as p
-from kakuri.encrypted.backends.backend import Backend, C, P
+from kakuri.encrypted.backends.backend import Backend, C, P, T
 from kakuri.encrypted.program import Program
 
 
@@ -47,15 +47,26 @@ class Profile:
 Progress = Callable[[int, int], None]
 
 
-def encode_plains(program: Program, backend: Backend[C, P]) -> list[P]:
-    """Every plaintext of the program, encoded once."""
-    return [backend.encode(plain.values, plain.scale, plain.level) for plain in program.plains]
+@dataclass(frozen=True)
+class Constants(Generic[P, T]):
+    """Plaintexts and transforms of a program, encoded for one backend."""
+
+    plains: list[P]
+    transforms: list[T]
+
+
+def encode_constants(program: Program, backend: Backend[C, P, T]) -> Constants[P, T]:
+    """Every constant of the program, encoded once."""
+    return Constants(
+        [backend.encode(plain.values, plain.scale, plain.level) for plain in program.plains],
+        [backend.encode_transform(spec) for spec in program.transforms],
+    )
 
 
 def execute(
     program: Program,
-    backend: Backend[C, P],
-    plains: Sequence[P],
+    backend: Backend[C, P, T],
+    constants: Constants[P, T],
     inputs: Sequence[C],
     progress: Progress | None = None,
 ) -> tuple[list[C], Profile]:
@@ -68,7 +79,7 @@ def execute(
     pairs = zip(program.instructions, program.layer_of, program.last_use(), strict=True)
     for done, (instruction, layer, dead) in enumerate(pairs):
         start = time.perf_counter()
-        registers.update(zip(p.writes(instruction), _step(instruction, backend, plains, registers), strict=True))
+        registers.update(zip(p.writes(instruction), _step(instruction, backend, constants, registers), strict=True))
         layers[layer].seconds += time.perf_counter() - start
         after = backend.counters
         for name, value in after.items():
@@ -82,12 +93,17 @@ def execute(
     return [registers[r] for r in program.outputs], Profile(layers)
 
 
-def _step(instruction: p.Instruction, on: Backend[C, P], plains: Sequence[P], r: dict[int, C]) -> list[C]:  # noqa: PLR0911, PLR0912
+def _step(  # noqa: PLR0911, PLR0912
+    instruction: p.Instruction, on: Backend[C, P, T], constants: Constants[P, T], r: dict[int, C]
+) -> list[C]:
     """One instruction; its results in the order of ``program.writes``."""
+    plains = constants.plains
     match instruction:
         case p.LinearCombination(sources, weights, scale, mask, _):
             plain = None if mask is None else plains[mask]
             return on.linear_combination([r[s] for s in sources], weights, scale, plain)
+        case p.LinearTransform(sources, transform, _, times):
+            return on.linear_transform([r[s] for s in sources], constants.transforms[transform], times)
         case p.RotateHoisted(source, steps, _):
             return on.rotate_hoisted(r[source], steps)
         case p.RotateSum(source, steps, _):
@@ -100,8 +116,8 @@ def _step(instruction: p.Instruction, on: Backend[C, P], plains: Sequence[P], r:
             return [on.square(r[source])]
         case p.Multiply(left, right, _):
             return [on.multiply(r[left], r[right])]
-        case p.Relinearize(source, _):
-            return [on.relinearize(r[source])]
+        case p.Relinearize(source, _, times):
+            return [on.relinearize(r[source], times)]
         case p.Rescale(source, _):
             return [on.rescale(r[source])]
         case p.DropToLevel(source, level, _):

@@ -27,7 +27,9 @@ from kakuri.encrypted.chain import Chain, find_chain, level_bits, precisions
 from kakuri.encrypted.client import Client
 from kakuri.encrypted.compile import Compiled, Probe, probe
 from kakuri.encrypted.deployment import Deployment
-from kakuri.encrypted.execute import Profile, encode_plains, execute
+from kakuri.encrypted.execute import Profile, encode_constants, execute
+from kakuri.encrypted.multiplexed.choose import Wanted, bits_of, choose
+from kakuri.encrypted.multiplexed.compile import MULTIPLEXED
 from kakuri.encrypted.network import Network, Polynomial, lower
 from kakuri.encrypted.noise import SAFETY
 from kakuri.encrypted.packings.registry import packing as packing_named
@@ -38,6 +40,7 @@ from kakuri.errors import KakuriError, KakuriWarning, Problem
 from kakuri.trust.threats import ENCRYPTED_INFERENCE
 
 LOG_NS = (13, 14, 15, 16)
+RELATIVE_ERROR = 2.0**-9  # of an answer of typical size, in multiplexed packing
 HEADROOM = 4.0  # answers may exceed the calibrated ones by this factor before they overflow
 
 
@@ -72,7 +75,7 @@ class EncryptedPlan:
         backend = SimulatedBackend(self.recipe.chain, arithmetic=False)
         program = self.compiled.program
         inputs = [backend.fresh(np.zeros(1)) for _ in program.inputs]
-        return execute(program, backend, encode_plains(program, backend), inputs)[1]
+        return execute(program, backend, encode_constants(program, backend), inputs)[1]
 
     @property
     def counts(self) -> Counter[str]:
@@ -156,26 +159,31 @@ def plan(
     *,
     packing: str = "auto",
     calibration: NDArray[np.floating[Any]] | None = None,
-    precision_bits: int = 8,
+    precision_bits: int | None = None,
     log_n: int | None = None,
     labels: tuple[str, ...] = (),
     drop_unneeded: bool = True,
 ) -> EncryptedPlan:
     """Plan for answering encrypted queries to ``net``.
 
-    packing: "channel" (latency), "batch" (throughput), "auto" = channel. calibration: (b, *input_shape) real inputs
-    like those to come; without it values are assumed to stay below 8 and a warning says so. precision_bits: wanted
-    after the binary point of the answer. log_n: forces a ring. labels: names of the outputs. drop_unneeded: leave out
-    values no output needs.
+    packing: "multiplexed" (latency; what "auto" takes), "channel" (the document's), "batch" (throughput). calibration:
+    (b, *input_shape) real inputs like those to come; without it values are assumed to stay below 8 and a warning says
+    so. precision_bits: wanted after the binary point of the answer (default: 8; in multiplexed packing what the
+    answer's size asks for). log_n: forces a ring. labels: names of the outputs. drop_unneeded: leave out values no
+    output needs.
 
     Raises KK-E01..E13 for a network that cannot be encrypted (all problems at once), KK-E20 when no ring fits.
     """
     prepared = prepare(_checked(net))
     network = lower(prepared)
-    chosen = "channel" if packing == "auto" else packing
+    chosen = MULTIPLEXED if packing == "auto" else packing
     seen = _calibrate(prepared, network, calibration)
-    wanted = _Wanted(chosen, precision_bits, LOG_NS if log_n is None else (log_n,), drop_unneeded)
-    recipe, compiled = _smallest_ring(prepared, network, seen, wanted)
+    log_ns = LOG_NS if log_n is None else (log_n,)
+    if chosen == MULTIPLEXED:
+        recipe, compiled = _multiplexed(network, seen, log_ns, precision_bits)
+    else:
+        wanted = _Wanted(chosen, 8 if precision_bits is None else precision_bits, log_ns, drop_unneeded)
+        recipe, compiled = _smallest_ring(prepared, network, seen, wanted)
     precision = math.floor(-math.log2(2.0 * SAFETY * compiled.error))
     deployment = Deployment(
         name=str(prepared.graph.name or "network"),
@@ -213,6 +221,18 @@ def _calibrate(net: ir.Model, network: Network, samples: NDArray[np.floating[Any
     largest = {name: float(np.abs(v).max()) for name, v in values.items()}
     typical = {name: float(np.sqrt(np.square(v, dtype=np.float64).mean())) for name, v in values.items()}
     return Calibration((float(inputs.min()), float(inputs.max())), largest, typical, largest[network.output_name])
+
+
+def _multiplexed(
+    network: Network, seen: Calibration, log_ns: tuple[int, ...], precision_bits: int | None
+) -> tuple[Recipe, Compiled]:
+    """Without ``precision_bits`` the error may be a part of the answer's size (``RELATIVE_ERROR``)."""
+    typical = seen.typical.get(network.output_name, seen.output_bound)
+    absolute = RELATIVE_ERROR * typical if precision_bits is None else 2.0**-precision_bits / (2.0 * SAFETY)
+    largest = max(seen.largest.values(), default=seen.output_bound)
+    wanted = Wanted(log_ns, absolute, bits_of(seen.output_bound, HEADROOM), bits_of(largest, 1.0))
+    chain, design, compiled = choose(network, seen.typical, wanted)
+    return Recipe(MULTIPLEXED, chain, True, design), compiled
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,28 @@ class PlainSpec:
 
 
 @dataclass(frozen=True)
+class Diagonal:
+    """values: (slots,) float64, what multiplies rot_baby(input) before the rotation by ``giant``."""
+
+    output: int
+    giant: int
+    input: int
+    baby: int
+    values: Float64
+
+
+@dataclass(frozen=True)
+class TransformSpec:
+    """Diagonals of one linear layer, encoded once at load. out_o = sum_g rot_g(sum_ib values rot_b(x_i))."""
+
+    inputs: int
+    outputs: int
+    entries: tuple[Diagonal, ...]
+    scale: float
+    level: int
+
+
+@dataclass(frozen=True)
 class Instruction:
     """Register numbers are non-negative ints; ``plain`` and ``mask`` index ``Program.plains``."""
 
@@ -81,8 +103,11 @@ class Multiply(Instruction):
 
 @dataclass(frozen=True)
 class Relinearize(Instruction):
+    """The result is rescaled ``rescale`` times in the same step."""
+
     source: int
     target: int
+    rescale: int = 0
 
 
 @dataclass(frozen=True)
@@ -140,6 +165,16 @@ class RotateSum(Instruction):
     target: int
 
 
+@dataclass(frozen=True)
+class LinearTransform(Instruction):
+    """``transform`` indexes ``Program.transforms``. The results are rescaled ``rescale`` times in the same step."""
+
+    sources: tuple[int, ...]
+    transform: int
+    targets: tuple[int, ...]
+    rescale: int = 0
+
+
 _READS = ("source", "left", "right")
 
 
@@ -184,6 +219,7 @@ class Program:
     registers: tuple[Register, ...]
     rotations: dict[int, int] = field(default_factory=dict)
     relinearization_level: int | None = None
+    transforms: tuple[TransformSpec, ...] = ()
 
     def last_use(self) -> list[tuple[int, ...]]:
         """For every instruction, the registers that no later instruction reads and that are no outputs."""

@@ -25,8 +25,9 @@ from kakuri.encrypted.backends.kernel import KernelBackend
 from kakuri.encrypted.chain import Chain
 from kakuri.encrypted.compile import Compiled, compile_network
 from kakuri.encrypted.deployment import Deployment
-from kakuri.encrypted.execute import Profile, Progress, encode_plains, execute
+from kakuri.encrypted.execute import Profile, Progress, encode_constants, execute
 from kakuri.encrypted.messages import Answer, Query, expect
+from kakuri.encrypted.multiplexed.compile import MULTIPLEXED, Design, compile_multiplexed
 from kakuri.encrypted.network import lower
 from kakuri.encrypted.noise import NoiseModel
 from kakuri.encrypted.packings.registry import packing
@@ -42,10 +43,13 @@ class Recipe:
     packing: str
     chain: Chain
     drop_unneeded: bool = True
+    design: Design | None = None  # layouts and scales of the multiplexed packing
 
     def compile(self, net: ir.Model, typical: Mapping[str, float] | None = None) -> Compiled:
         """typical: root mean square of every value, for the error estimate; the program does not depend on it."""
         noise = NoiseModel(2 * self.chain.slots, self.chain.digits, self.chain.digit_over_special)
+        if self.design is not None:
+            return compile_multiplexed(lower(net), self.chain, noise, typical or {}, self.design)
         return compile_network(
             lower(net), packing(self.packing), self.chain, noise, typical or {}, drop_unneeded=self.drop_unneeded
         )
@@ -59,6 +63,7 @@ class Recipe:
             "digits": self.chain.digits,
             "scale": self.chain.scale.hex(),
             "drop_unneeded": self.drop_unneeded,
+            "design": None if self.design is None else self.design.to_dict(),
         }
 
     @classmethod
@@ -72,7 +77,9 @@ class Recipe:
                 int(data["log_n"]),
                 float.fromhex(data["scale"]),
             )
-            return cls(str(data["packing"]), chain, bool(data["drop_unneeded"]))
+            name, stored = str(data["packing"]), data["design"]
+            design = Design.from_dict(stored) if name == MULTIPLEXED else None
+            return cls(name, chain, bool(data["drop_unneeded"]), design)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise KakuriError(
                 "KK-F45", "the package's plan is damaged", got=type(error).__name__, hint="build the package again"
@@ -101,18 +108,12 @@ class Server:
         self._require_same_wire()
         self._require_keys()
         self._backend = KernelBackend(deployment.parameters, keys, self.threads)
-        self._plains = encode_plains(self._compiled.program, self._backend)
+        self._constants = encode_constants(self._compiled.program, self._backend)
         self._lock = threading.Lock()
 
     def _require_same_wire(self) -> None:
         ours, theirs = self._compiled, self.deployment
-        same = all(
-            a.shape == b.shape
-            and a.batched == b.batched
-            and (a.slot == b.slot).all()
-            and (a.ciphertext == b.ciphertext).all()
-            for a, b in ((ours.input, theirs.input), (ours.output, theirs.output))
-        )
+        same = (ours.input, ours.output) == (theirs.input, theirs.output)
         if not same:
             raise KakuriError("KK-F45", "model and plan in the package do not belong together", hint="build it again")
 
@@ -149,7 +150,7 @@ class Server:
                     limit=f"level {parameters.max_level}, scale {self.deployment.scale:.6g}, size 2",
                 )
         with self._lock:
-            outputs, profile = execute(self._compiled.program, self._backend, self._plains, inputs, progress)
+            outputs, profile = execute(self._compiled.program, self._backend, self._constants, inputs, progress)
             self.last_profile = profile
         return Answer(query.samples, self.deployment.digest, tuple(c.to_bytes() for c in outputs))
 

@@ -10,17 +10,18 @@ from __future__ import annotations
 import difflib
 import importlib
 
-import onnx_ir as ir
-
 from kakuri.errors import KakuriError
 from kakuri.model.report import Report
 
 #: The protections that exist; DESIGN.md's others join with their rooms.
-PROTECTIONS = ("encrypted", "codegen")
+PROTECTIONS = ("encrypted", "codegen", "offload")
 
 
-def check(net: ir.Model, protection: str) -> Report:
-    """Every problem of ``net`` (from ``load``) under ``protection``. Raises KK-M18 for an unknown protection."""
+def check(net: object, protection: str) -> Report:
+    """Every problem of ``net`` under ``protection``: a model from ``load``, or the torch module for ``offload``.
+
+    Raises KK-M18 for an unknown protection.
+    """
     if protection not in PROTECTIONS:
         close = difflib.get_close_matches(protection, PROTECTIONS, n=1)
         raise KakuriError(

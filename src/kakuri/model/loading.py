@@ -14,14 +14,12 @@ import onnx_ir as ir
 
 from kakuri.errors import KakuriError
 
-_NOT_YET = {".cfg": "Darknet"}
-
 
 def load(source: object, *, example: object = None) -> ir.Model:
     """Load a model and bring it to Kakuri's normal form.
 
-    source: path of an .onnx or .tflite file, or a ``torch.nn.Module`` together with ``example``, one input (a tensor
-    or numpy array, batch first) or a tuple of inputs.
+    source: path of an .onnx or .tflite file, of a Darknet .cfg with its .weights beside it, or a ``torch.nn.Module``
+    together with ``example``, one input (a tensor or numpy array, batch first) or a tuple of inputs.
 
     Normal form: opset 20, one graph without functions or control flow; nodes in topological order with unique names
     (``conv1`` from the module path or the weight's name); every value has a static shape and type, an open batch axis
@@ -30,7 +28,8 @@ def load(source: object, *, example: object = None) -> ir.Model:
 
     Raises KK-F12 (cannot read), KK-F13 and KK-M03 (above a limit), KK-M02 (not valid ONNX), KK-M04 (opset), KK-M05
     (unsupported content), KK-M06 (external data), KK-M07 (no static shapes), KK-M10 (source not supported yet),
-    KK-M11 (example missing), KK-M12 (torch or tflite missing), KK-M13 (torch cannot export the module).
+    KK-M11 (example missing), KK-M12 (torch or tflite missing), KK-M13 (torch cannot export the module), KK-M40
+    to KK-M44 (Darknet).
     """
     if isinstance(source, (str, os.PathLike)):
         return _load_file(Path(source))
@@ -49,14 +48,10 @@ def load(source: object, *, example: object = None) -> ir.Model:
 
 def _load_file(path: Path) -> ir.Model:
     suffix = path.suffix.lower()
-    if suffix in _NOT_YET:
-        raise KakuriError(
-            "KK-M10",
-            f"{_NOT_YET[suffix]} models are not supported yet",
-            where=path,
-            limit=".onnx, .tflite",
-            hint="convert the model to ONNX",
-        )
+    if suffix == ".cfg":
+        from kakuri.model.importers.darknet.load import load_darknet  # noqa: PLC0415  keep `import kakuri.model` light
+
+        return load_darknet(path)
     if suffix == ".tflite":
         from kakuri.model.importers.tflite.load import load_tflite  # noqa: PLC0415  tflite is an extra
 

@@ -155,6 +155,20 @@ class Package:
         for at in range(0, entry.size_bytes, chunk_bytes):
             yield _read_at(self._file, self._offsets[name] + at, min(chunk_bytes, entry.size_bytes - at))
 
+    def place(self, name: str) -> tuple[int, int]:
+        """(offset in the file, length) of an entry's data, for readers that authenticate it themselves. Raises KK-F28."""
+        return self._offsets[self.entry(name).name], self.entry(name).size_bytes
+
+    def map_unchecked(self, name: str) -> memoryview:
+        """As ``view``, but without the hash, for entries whose content is authenticated otherwise. Raises KK-F28."""
+        start, size_bytes = self.place(name)
+        with self._lock:
+            return memoryview(self._mapping())[start : start + size_bytes]
+
+    def descriptor(self) -> int:
+        """A new descriptor of the open file, for another process; the caller closes it."""
+        return os.dup(self._file.fileno())
+
     def verify(self) -> None:
         """Checks every entry not checked yet; all damaged ones are reported together."""
         problems: list[Problem] = []

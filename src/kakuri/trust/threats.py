@@ -164,3 +164,38 @@ CODE_GENERATION = ThreatStatement(
         Exposure("network structure", "owner of the device", "machine code of each layer", True),
     ),
 )
+
+_OWNER, _NORMAL_WORLD = "owner of the device", "other programs of the same user"
+
+ENCLAVE = ThreatStatement(
+    room="enclave",
+    adversary="other programs on the device that try to read, swap or replace the inner layers' weights",
+    sees=(
+        "the outer layers, their weights, and every value that crosses the boundary",
+        "names, shapes and sizes of the sealed tensors, and the machine code of the inner layers",
+        "the answers, and how long each takes",
+    ),
+    does_not_see=(
+        "the inner weights: sealed in the package, opened only in the backend's memory",
+        "inputs that are sealed to the session, and answers to them",
+    ),
+    trusted_for=(
+        ("the operating system's kernel", "isolation between processes: the process backend is a sandbox, not a TEE"),
+        ("the signer", "what the package contains"),
+        ("whoever keeps the minimum version", "raising it: without TPM or RPMB the device does not remember it"),
+    ),
+    not_guaranteed=(
+        "secrecy from the device's owner or root: without a TPM or another user id the device key can be read",
+        "secrecy of the model as a whole: answers and the boundary allow surrogate models; measure a cut before use",
+        "side channels: caches, timing and power of the inner computation",
+        "remote attestation: the process backend has no hardware root to sign with",
+    ),
+    exposures=(
+        Exposure("inner weights", _OWNER, "the device key, and with it the weights", True),
+        Exposure("inner weights", _NORMAL_WORLD, "ciphertext", False),
+        Exposure("outer weights", _OWNER, "the weights", True),
+        Exposure("outer weights", _NORMAL_WORLD, "the weights", True),
+        Exposure("boundary values", _OWNER, "the values", True),
+        Exposure("boundary values", _NORMAL_WORLD, "nothing, unless they compute the outer layers", False),
+    ),
+)

@@ -13,7 +13,7 @@ leftover of an older network: the printed counts follow from the layers without 
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from kakuri.errors import KakuriError
 from kakuri.model.polynomials import document_activation
@@ -64,6 +64,9 @@ class Polynomial(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: float tensor of any shape; the same shape and dtype comes back."""
+        if self.training and torch.is_grad_enabled():
+            trained: Tensor = _TrainedPolynomial.apply(x, self.coefficients)  # type: ignore[no-untyped-call]
+            return trained
         *lower, leading = self.coefficients
         value = x if leading == 1.0 else leading * x
         for c in reversed(lower[1:]):
@@ -72,6 +75,34 @@ class Polynomial(nn.Module):
 
     def extra_repr(self) -> str:
         return f"coefficients={self.coefficients}, radius={self.radius}"
+
+
+class _TrainedPolynomial(torch.autograd.Function):
+    """The same value with its derivative by Horner's rule, in place: half the passes over memory of recorded steps."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.derivative = tuple(power * c for power, c in enumerate(coefficients))[1:]
+        return horner(x, coefficients)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return horner(x, ctx.derivative).mul_(gradients[0]), None
+
+
+def horner(x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
+    """sum of coefficients[i] x^i, in one new tensor. At least one coefficient."""
+    if len(coefficients) == 1:
+        return torch.full_like(x, coefficients[0])
+    *lower, leading = coefficients
+    value = x * leading
+    for c in reversed(lower[1:]):
+        if c:
+            value += c
+        value *= x
+    return value.add_(lower[0]) if lower[0] else value
 
 
 def activation(name: str) -> nn.Module:

@@ -26,10 +26,12 @@ class Ring:
     scale: float
 
 
-def make_ring(log_n: int, bits: list[int], special: int, digits: int, scale: float, *, insecure: bool) -> Ring:
-    primes = _ckks.ntt_primes(log_n, bits)
+def make_ring(
+    log_n: int, bits: list[int], special: int, digits: int, scale: float, *, insecure: bool, kind: str = "standard"
+) -> Ring:
+    primes = _ckks.ntt_primes(log_n, bits, kind)
     split = len(primes) - special
-    parameters = _ckks.Parameters(log_n, primes[:split], primes[split:], digits, allow_insecure=insecure)
+    parameters = _ckks.Parameters(log_n, primes[:split], primes[split:], digits, ring=kind, allow_insecure=insecure)
     secret = _ckks_secret.SecretKey.generate(parameters)
     top = parameters.max_level
     keys = secret.evaluation_keys({1: top, 2: top, 3: top, -1: top, 7: max(top - 1, 0)}, top)

@@ -33,8 +33,28 @@ def test_no_branch_or_address_depends_on_a_secret(build_programs: Build) -> None
     done = memcheck(build_programs("") / "constant_time")
     assert done.returncode == 0, done.stderr
     assert "ERROR SUMMARY: 0 errors" in done.stderr
-    for path in _ckks.available_kernel_paths():
+    for path in set(_ckks.available_kernel_paths()) - {"avx512", "ifma"}:  # valgrind knows no AVX-512
         assert f"{path} ran" in done.stdout
+
+
+def test_avx512_code_never_turns_lanes_into_conditions(build_programs: Build) -> None:
+    """Valgrind cannot run this path, whose source is the template that it runs for AVX2. In its machine code, none of the
+    instructions that compare floating-point lanes into flags, or move a mask or a truncated lane to a general register,
+    occurs; masks only select lanes. (Moves of whole lanes occur: the compiler keeps loop counters there.)"""
+    objdump = shutil.which("objdump")
+    if objdump is None:
+        pytest.skip("objdump is not installed")
+    (code,) = build_programs("").rglob("kernels_avx512.cpp.o")
+    done = run([objdump, "-d", "--no-show-raw-insn", str(code)])
+    assert done.returncode == 0
+    lines = [line.split("\t")[-1].split() for line in done.stdout.splitlines() if "\t" in line]
+    used = {words[0] for words in lines if words}
+    assert {"vfmadd132pd", "vcvtqq2pd"} <= used  # the right file, disassembled as AVX-512
+    conditions = ("kortest", "ktest", "vptest", "vtest", "vcomis", "vucomis", "vmovmsk", "vcvttsd2", "vcvtsd2")
+    found = {name for name in used if name.startswith(conditions) and not name.startswith(("vptestm", "vptestnm"))}
+    assert found == set()
+    masks = [words for words in lines if words and words[0].startswith("kmov") and "%k" in words[1].split(",")[0]]
+    assert [words for words in masks if words[1].split(",")[1].startswith(("%r", "%e"))] == []
 
 
 def test_the_constant_time_check_reports_a_leak(build_programs: Build) -> None:
@@ -86,7 +106,7 @@ def test_ternary_is_the_third_of_the_word(build_programs: Build) -> None:
 def test_parsers_under_sanitizers(build_programs: Build) -> None:
     done = run([str(build_programs("address,undefined") / "fuzz_parsers"), "50000"])
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(done.stdout.splitlines()) == 6
+    assert len(done.stdout.splitlines()) == 7
 
 
 @pytest.mark.slow

@@ -24,13 +24,14 @@ def agree(network, name, samples=1, slots=8192):
     np.testing.assert_allclose(got, expected, atol=TOLERANCE * max(1.0, np.abs(expected).max()))
 
 
-@pytest.mark.parametrize("name", ["channel", "batch"])
+@pytest.mark.parametrize("name", ["channel", "batch", "multiplexed"])
 def test_document_network(name):
-    agree(three_layer_cnn((0.1, 0.5, 1.0)), name, samples=1 if name == "channel" else 3)
+    agree(three_layer_cnn((0.1, 0.5, 1.0)), name, samples=3 if name == "batch" else 1)
 
 
-def test_document_cifar_network_channel_wise():
-    agree(four_layer_cnn((0.0, 0.0, 1.0)), "channel")
+@pytest.mark.parametrize("name", ["channel", "multiplexed"])
+def test_document_cifar_network(name):
+    agree(four_layer_cnn((0.0, 0.0, 1.0)), name)
 
 
 @st.composite
@@ -61,9 +62,9 @@ def networks(draw):
 
 
 @settings(max_examples=60, deadline=None)
-@given(networks(), st.sampled_from(["channel", "batch"]))
+@given(networks(), st.sampled_from(["channel", "batch", "multiplexed", "multiplexed"]))
 def test_random_networks(network, name):
-    agree(network, name, samples=1 if name == "channel" else 2, slots=1024)
+    agree(network, name, samples=2 if name == "batch" else 1, slots=1024)
 
 
 def test_degree_three_without_unit_leading_coefficient():
@@ -74,7 +75,7 @@ def test_residual_branches_of_different_depth():
     net = Chain((2, 6, 6)).conv(2, 3, pad=1)
     skip = net.last
     network = net.conv(2, 3, pad=1).poly(0.0, 0.5, 1.0).conv(2, 3, pad=1).plus(skip).poly(0.0, 0.0, 1.0).network()
-    for name in ("channel", "batch"):
+    for name in ("channel", "batch", "multiplexed"):
         agree(network, name)
 
 

@@ -16,16 +16,17 @@ from kakuri.errors import KakuriError, KakuriWarning
 from tests.unit.encrypted.models import small_network
 
 
-@pytest.fixture(scope="module")
-def plan():
+@pytest.fixture(scope="module", params=["channel", "multiplexed"])
+def plan(request):
     net, x = small_network(4)
-    return encrypted.plan(net, calibration=x)
+    return encrypted.plan(net, calibration=x, packing=request.param)
 
 
 def test_plan_is_plain_data(plan):
     data = json.loads(json.dumps(plan.to_dict()))
     assert data["security_bits"] == 128
-    assert data["depth"] == len(data["moduli_bits"]) - 1 == 3
+    assert data["depth"] == len(data["moduli_bits"]) - 1
+    assert data["packing"] != "channel" or data["depth"] == 3
     assert data["log_qp_bits"] <= _ckks.max_log_qp(data["ring_dimension"].bit_length() - 1)
     assert str(data["ring_dimension"]) in str(plan)
 

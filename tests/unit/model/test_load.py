@@ -264,13 +264,6 @@ def test_a_pipe_does_not_block(tmp_path):
     assert refusal(kk.load, tmp_path / "pipe.onnx").code == "KK-F12"
 
 
-def test_formats_to_come_say_so():
-    error = refusal(kk.load, "net.cfg")
-    assert error.code == "KK-M10"
-    assert "Darknet" in str(error)
-    assert "not supported yet" in str(error)
-
-
 def test_other_objects():
     assert refusal(kk.load, 42).code == "KK-M10"
 

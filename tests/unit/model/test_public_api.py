@@ -29,6 +29,7 @@ def test_public_names():
         "to_bytes",
     }
     assert set(passes.__all__) == {
+        "Partition",
         "PolynomialActivation",
         "count_small_weights",
         "expand_polynomial",
@@ -36,6 +37,7 @@ def test_public_names():
         "fold_coefficients",
         "fold_constants",
         "normalize_linear",
+        "partition",
         "polynomial_activation",
         "recognize_polynomial",
         "remove_identities",

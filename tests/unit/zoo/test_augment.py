@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kakuri.zoo.training import Augmentation, augment
+from kakuri.zoo.training.augment import _ELASTIC_GRID, _enlarging
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -104,3 +105,9 @@ def test_flip_mirrors_about_half() -> None:
     mirrored = int((flipped[:, 0, 0, 2] == 1).sum())
     assert torch.equal(flipped.sum((1, 2, 3)), images.sum((1, 2, 3)))
     assert 430 < mirrored < 570
+
+
+def test_the_elastic_field_is_the_bicubic_enlargement_of_the_coarse_one() -> None:
+    coarse = torch.randn(3, 2, _ELASTIC_GRID, _ELASTIC_GRID)
+    expected = torch.nn.functional.interpolate(coarse, size=(12, 10), mode="bicubic", align_corners=True)
+    torch.testing.assert_close(_enlarging(12) @ coarse @ _enlarging(10).t(), expected, atol=1e-5, rtol=1e-5)

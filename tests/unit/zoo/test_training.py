@@ -19,8 +19,8 @@ from kakuri.zoo.training import (
     RECIPES,
     Augmentation,
     EpochReport,
-    Pool,
     Recipe,
+    Source,
     accuracy_percent,
     largest_activation_inputs,
     load_pool,
@@ -31,7 +31,7 @@ from kakuri.zoo.training import (
     train,
 )
 from kakuri.zoo.training.loop import _loss, _State
-from kakuri.zoo.training.sources import Batch, FreshAugmentation
+from kakuri.zoo.training.sources import Batch
 
 FULL = Recipe(
     "everything",
@@ -202,7 +202,7 @@ def test_distillation_loss_by_hand() -> None:
 
 def test_range_penalty_narrows_the_inputs(stripes: ImageDataset) -> None:
     plain = dataclasses.replace(FULL, epochs=6, range_penalty=0.0)
-    bound = dataclasses.replace(plain, range_penalty=10.0, range_limit=1.5)
+    bound = dataclasses.replace(plain, range_penalty=10.0, range_limit=0.5)
     largest = []
     for recipe in (plain, bound):
         module = fresh("square")
@@ -231,7 +231,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(stripes: ImageDataset) -> None:
 
 
 def test_an_epoch_sees_every_image_once(stripes: ImageDataset) -> None:
-    for source in (FreshAugmentation.of(stripes, Augmentation()), make_pool(stripes, Augmentation(), copies=2, seed=0)):
+    for source in (Source.of(stripes, Augmentation()), make_pool(stripes, Augmentation(), copies=2, seed=0)):
         batches = list(source.epoch(torch.Generator().manual_seed(1), 50))
         assert [len(batch.labels) for batch in batches] == [50] * 6 + [20]
         seen = torch.cat([batch.images for batch in batches]).flatten(1)
@@ -250,39 +250,61 @@ def test_pool_holds_the_teachers_mean_answer(stripes: ImageDataset, tmp_path: Pa
     assert pool.images.shape == (3, 320, 1, 28, 28)
     assert not torch.equal(pool.images[0], pool.images[1])
     answers = [logits_of(teacher, pool.images[2].numpy()) for teacher in teachers]
-    torch.testing.assert_close(pool.logits[2], (answers[0] + answers[1]) / 2)
+    torch.testing.assert_close(pool.answers[2], (answers[0] + answers[1]) / 2)
     save_pool(tmp_path / "pool", pool)
     again = load_pool(tmp_path / "pool")
     assert torch.equal(again.images, pool.images)
-    assert torch.equal(again.logits, pool.logits)
+    assert torch.equal(again.answers, pool.answers)
     part = pool.without_last(20)
     assert part.size == 300
-    assert torch.equal(part.logits, pool.logits[:, :300])
+    assert torch.equal(part.answers, pool.answers[:, :300])
     (tmp_path / "pool").write_bytes(b"no pool")
     with pytest.raises(KakuriError) as refused:
         load_pool(tmp_path / "pool")
     assert refused.value.code == "KK-Z21"
 
 
+def test_each_image_comes_with_the_teachers_mean_answer(stripes: ImageDataset) -> None:
+    """Each image is found again by its label and answer, and its answer is the one to the image without distortion."""
+    teachers = [fresh("teacher"), networks.mnist_teacher(3)]
+    source = Source.of(stripes, Augmentation(15.0), teachers)
+    answers = [logits_of(teacher, stripes.train_images) for teacher in teachers]
+    expected = (answers[0] + answers[1]) / 2
+    torch.testing.assert_close(source.answers, expected)
+    for batch in source.epoch(torch.Generator().manual_seed(1), 50):
+        rows = torch.cdist(batch.teacher, expected).argmin(1)
+        assert torch.equal(batch.teacher, source.answers[rows])
+        assert torch.equal(batch.labels, source.labels[rows])
+
+
 def test_distillation_follows_the_teacher_against_the_labels(stripes: ImageDataset) -> None:
     """With the loss all on the teacher, wrong labels do not matter."""
     answers = 8 * torch.nn.functional.one_hot(torch.from_numpy(stripes.train_labels), 10).float()
     wrong = torch.from_numpy((stripes.train_labels + 1) % 10)
-    pool = Pool(torch.from_numpy(stripes.train_images)[None], wrong, answers[None])
+    source = Source(torch.from_numpy(stripes.train_images), wrong, Augmentation(), answers)
     module = fresh("square")
-    train(module, pool, dataclasses.replace(FULL, epochs=12, distillation=1.0, temperature=2.0), seed=1)
+    train(module, source, dataclasses.replace(FULL, epochs=12, distillation=1.0, temperature=2.0), seed=1)
     assert accuracy_percent(module, stripes.test_images, stripes.test_labels) > 95
 
 
 def test_distillation_without_a_teacher_is_refused(stripes: ImageDataset) -> None:
     recipe = dataclasses.replace(FULL, distillation=0.5)
-    for source in (stripes, make_pool(stripes, Augmentation(), copies=1, seed=0)):
+    pool = make_pool(stripes, Augmentation(), copies=1, seed=0)
+    for source in (stripes, Source.of(stripes, Augmentation()), pool):
         with pytest.raises(KakuriError) as refused:
             train(fresh("square"), source, recipe, seed=1)
         assert refused.value.code == "KK-Z13"
     with pytest.raises(KakuriError) as refused:
         make_pool(stripes, Augmentation(), copies=0, seed=0)
     assert refused.value.code == "KK-Z11"
+
+
+def test_the_range_penalty_waits_for_its_share_of_the_epochs(stripes: ImageDataset) -> None:
+    """The first two of four epochs are those of a run without penalty, the others are not."""
+    plain = dataclasses.replace(FULL, range_penalty=0.0)
+    late = dataclasses.replace(FULL, range_penalty=10.0, range_penalty_from=0.5, range_limit=0.1)
+    without, with_penalty = (train(fresh("square"), stripes, recipe, seed=1).history for recipe in (plain, late))
+    assert [one.loss == two.loss for one, two in zip(without, with_penalty, strict=True)] == [True, True, False, False]
 
 
 def test_recipes() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kakuri import _ckks
+from kakuri.encrypted.program import TransformSpec
 
 
 class KernelBackend(_ckks.Evaluator):
@@ -14,6 +15,18 @@ class KernelBackend(_ckks.Evaluator):
     def __init__(self, parameters: _ckks.Parameters, keys: _ckks.EvaluationKeys | None, threads: int) -> None:
         super().__init__(parameters, keys, threads)
         self._parameters = parameters
+
+    def encode_transform(self, spec: TransformSpec) -> _ckks.Diagonals:
+        entries = [(d.output, d.giant, d.input, d.baby, d.values) for d in spec.entries]
+        return _ckks.encode_diagonals(
+            self._parameters,
+            spec.level,
+            spec.scale,
+            entries,
+            inputs=spec.inputs,
+            outputs=spec.outputs,
+            threads=self.threads,
+        )
 
     def encode(self, values: NDArray[np.float64], scale: float, level: int) -> _ckks.Plaintext:
         return _ckks.encode(self._parameters, values, scale, level)

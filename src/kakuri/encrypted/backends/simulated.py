@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kakuri.encrypted.build import ChainLike
+from kakuri.encrypted.program import TransformSpec
 from kakuri.errors import KakuriError
 
 Float64 = NDArray[np.float64]
@@ -112,9 +113,9 @@ class SimulatedBackend:
         self._count["hsquare"] += 1
         return Slots(None if a.values is None else a.values**2, a.level, a.scale**2, 3)
 
-    def relinearize(self, a: Slots) -> Slots:
+    def relinearize(self, a: Slots, rescale: int = 0) -> Slots:
         self._count["relinearize"] += 1
-        return replace(a, size=2)
+        return self._rescaled(replace(a, size=2), rescale)
 
     def rescale(self, a: Slots) -> Slots:
         self._size_two(a)
@@ -160,6 +161,35 @@ class SimulatedBackend:
         if mask is not None and mask.values is not None:
             values = values * mask.values
         return [Slots(row, items[0].level, scale) for row in values]
+
+    def encode_transform(self, spec: TransformSpec) -> TransformSpec:
+        return spec
+
+    def linear_transform(self, items: Sequence[Slots], diagonals: TransformSpec, rescale: int = 0) -> list[Slots]:
+        """Counts one rotation per baby step of an input and per giant step of an output."""
+        for item in items:
+            self._agree(items[0], item, scales=True)
+            self._size_two(item)
+        if items[0].level != diagonals.level or len(items) != diagonals.inputs:
+            raise self._refuse("a transform made for other operands", items[0].level, diagonals.level)
+        babies = {(d.input, d.baby) for d in diagonals.entries}
+        giants = {(d.output, d.giant) for d in diagonals.entries if d.giant}
+        self._count["hmulplain"] += len(diagonals.entries)
+        self._count["rotation"] += sum(1 for _, b in babies if b) + len(giants)
+        scale = items[0].scale * diagonals.scale
+        if not self._arithmetic:
+            return [self._rescaled(Slots(None, items[0].level, scale), rescale) for _ in range(diagonals.outputs)]
+        values = [item.values for item in items if item.values is not None]
+        rotated = {(i, b): np.roll(values[i], -b) for i, b in babies}
+        total = np.zeros((diagonals.outputs, self._chain.slots))
+        for d in diagonals.entries:
+            total[d.output] += np.roll(d.values * rotated[d.input, d.baby], -d.giant)
+        return [self._rescaled(Slots(row, items[0].level, scale), rescale) for row in total]
+
+    def _rescaled(self, a: Slots, times: int) -> Slots:
+        for _ in range(times):
+            a = self.rescale(a)
+        return a
 
     def rotate_hoisted(self, a: Slots, steps: Sequence[int]) -> list[Slots]:
         return [self._rotate(a, step) for step in steps]

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from kakuri.encrypted.build import Builder
 from kakuri.encrypted.network import Convolution, Dense, Network, Polynomial, Pool
-from kakuri.encrypted.packings.packing import IntArray, WireLayout
 from kakuri.encrypted.packings.polynomial import emit_polynomial
+from kakuri.encrypted.wire import IntArray, WireLayout
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,9 @@ class BatchAxis:
 
     def wire(self, x: Elements) -> WireLayout:
         count = x.registers.size
-        return WireLayout(x.registers.shape, count, np.arange(count), np.zeros(count, dtype=np.int64), batched=True)
+        return WireLayout(
+            x.registers.shape, count, np.arange(count), np.zeros(count, dtype=np.int64), np.arange(count), batched=True
+        )
 
     def depth_first(self) -> bool:
         return True

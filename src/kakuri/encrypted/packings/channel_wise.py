@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from kakuri.encrypted.build import Builder
 from kakuri.encrypted.network import Convolution, Dense, Network, Polynomial, Pool
-from kakuri.encrypted.packings.packing import IntArray, WireLayout
 from kakuri.encrypted.packings.polynomial import emit_polynomial
+from kakuri.encrypted.wire import IntArray, WireLayout
 from kakuri.errors import KakuriError
 
 
@@ -193,7 +193,8 @@ class ChannelWise:
         slots = np.zeros(1, dtype=np.int64) if x.replicated else x.slots()
         count = len(x.registers)
         shape = (count * len(slots),) if x.flat else (count, x.height, x.width)
-        return WireLayout(shape, count, np.repeat(np.arange(count), len(slots)), np.tile(slots, count), batched=False)
+        ciphertext = np.repeat(np.arange(count), len(slots))
+        return WireLayout(shape, count, ciphertext, np.tile(slots, count), np.arange(len(ciphertext)), batched=False)
 
     def depth_first(self) -> bool:
         return False

@@ -7,45 +7,13 @@ the builder's business. Template to copy: ``batch_axis.py``, the smaller of the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 from kakuri.encrypted.build import Builder
 from kakuri.encrypted.network import Convolution, Dense, Network, Polynomial, Pool
+from kakuri.encrypted.wire import WireLayout
 
-IntArray = NDArray[np.int64]
 Layout = TypeVar("Layout")
-
-
-@dataclass(frozen=True)
-class WireLayout:
-    """Where the elements of a tensor stand in ``ciphertexts`` ciphertexts.
-
-    shape: of one sample. ciphertext, slot: (elements,) int64 in row-major order. With ``batched`` the slot is that of
-    the first sample and sample b stands b slots further; otherwise there is one sample.
-    """
-
-    shape: tuple[int, ...]
-    ciphertexts: int
-    ciphertext: IntArray
-    slot: IntArray
-    batched: bool
-
-    def pack(self, samples: NDArray[np.float64], slots: int) -> NDArray[np.float64]:
-        """samples: (b, *shape) to (ciphertexts, slots)."""
-        packed = np.zeros((self.ciphertexts, slots))
-        flat = samples.reshape(len(samples), -1)
-        for b in range(len(samples)):
-            packed[self.ciphertext, self.slot + (b if self.batched else 0)] = flat[b]
-        return packed
-
-    def unpack(self, packed: NDArray[np.float64], samples: int) -> NDArray[np.float64]:
-        """packed: (ciphertexts, slots) to (samples, *shape)."""
-        rows = [packed[self.ciphertext, self.slot + (b if self.batched else 0)] for b in range(samples)]
-        return np.stack(rows).reshape(samples, *self.shape)
 
 
 class Packing(Protocol[Layout]):

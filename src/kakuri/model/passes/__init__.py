@@ -11,12 +11,14 @@ from kakuri.model.passes.fold_batchnorm import fold_batchnorm
 from kakuri.model.passes.fold_coefficients import fold_coefficients
 from kakuri.model.passes.fold_constants import fold_constants
 from kakuri.model.passes.normalize_linear import normalize_linear
+from kakuri.model.passes.partition import Partition, partition
 from kakuri.model.passes.polynomial_activation import PolynomialActivation, polynomial_activation
 from kakuri.model.passes.recognize_polynomial import recognize_polynomial
 from kakuri.model.passes.remove_identities import remove_identities
 from kakuri.model.passes.round_small_weights import count_small_weights, round_small_weights
 
 __all__ = [
+    "Partition",
     "PolynomialActivation",
     "count_small_weights",
     "expand_polynomial",
@@ -24,6 +26,7 @@ __all__ = [
     "fold_coefficients",
     "fold_constants",
     "normalize_linear",
+    "partition",
     "polynomial_activation",
     "recognize_polynomial",
     "remove_identities",

@@ -17,13 +17,14 @@ except ModuleNotFoundError as error:  # pragma: no cover - needs an environment 
     raise missing_torch("kakuri.zoo.training") from error
 
 from kakuri.zoo.training.augment import Augmentation, augment
+from kakuri.zoo.training.complete_square import completed_square
 from kakuri.zoo.training.evaluate import accuracy_percent, largest_activation_inputs, logits_of
 from kakuri.zoo.training.export import to_onnx
 from kakuri.zoo.training.loop import EpochReport, TrainingResult, train
 from kakuri.zoo.training.progress import progress_bar
 from kakuri.zoo.training.publish import publish
 from kakuri.zoo.training.recipes import RECIPES, Recipe
-from kakuri.zoo.training.sources import Pool, join_pools, load_pool, make_pool, save_pool
+from kakuri.zoo.training.sources import Pool, Source, load_pool, make_pool, save_pool
 
 __all__ = [
     "RECIPES",
@@ -31,10 +32,11 @@ __all__ = [
     "EpochReport",
     "Pool",
     "Recipe",
+    "Source",
     "TrainingResult",
     "accuracy_percent",
     "augment",
-    "join_pools",
+    "completed_square",
     "largest_activation_inputs",
     "load_pool",
     "logits_of",

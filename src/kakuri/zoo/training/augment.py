@@ -60,8 +60,13 @@ def _uniform(count: int, low: float, high: float, generator: torch.Generator) ->
 
 
 def _warp(images: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
-    """Samples at A^-1 (x - t): the grid is in units of half the image, so pixels become 2 / size."""
     count, _, height, width = images.shape
+    grid = _sampling_grid(count, height, width, settings, generator)
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _sampling_grid(count: int, height: int, width: int, settings: Augmentation, generator: torch.Generator) -> Tensor:
+    """(count, height, width, 2): where to sample, A^-1 (x - t), in units of half the image: pixels become 2 / size."""
     angle = _uniform(count, -settings.rotation_degrees, settings.rotation_degrees, generator) * (math.pi / 180)
     zoom = 1.0 / _uniform(count, *settings.scale, generator)
     shift = settings.translation_pixels
@@ -72,10 +77,17 @@ def _warp(images: Tensor, settings: Augmentation, generator: torch.Generator) ->
     grid = functional.affine_grid(theta, [count, 1, height, width], align_corners=False)
     if settings.elastic_pixels:
         coarse = torch.randn(count, 2, _ELASTIC_GRID, _ELASTIC_GRID, generator=generator)
-        field = functional.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=True)
+        field = _enlarging(height) @ coarse @ _enlarging(width).t()
         pixel = torch.tensor([2 / width, 2 / height])
         grid = grid + field.permute(0, 2, 3, 1) * (settings.elastic_pixels * pixel)
-    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return grid
+
+
+def _enlarging(size: int) -> Tensor:
+    """(size, _ELASTIC_GRID): the bicubic enlargement of one axis, as the matrix that it is."""
+    identity = torch.eye(_ELASTIC_GRID)[None, None]
+    shape = (size, _ELASTIC_GRID)
+    return functional.interpolate(identity, size=shape, mode="bicubic", align_corners=True)[0, 0]
 
 
 def _pad_and_crop(images: Tensor, margin: int, generator: torch.Generator) -> Tensor:

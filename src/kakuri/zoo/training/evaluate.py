@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from kakuri.zoo.networks import Polynomial
 from kakuri.zoo.preprocessing import PREPROCESSING
 
-BATCH = 2000
+#: Images answered at a time: few enough for their maps to stay in a cache.
+BATCH = 250
 
 
 def to_input(images: Tensor) -> Tensor:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +25,10 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from kakuri.errors import KakuriError
 from kakuri.zoo.data.dataset import ImageDataset
 from kakuri.zoo.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from kakuri.zoo.training.evaluate import accuracy_percent, activation_modules
+from kakuri.zoo.training.evaluate import accuracy_percent
+from kakuri.zoo.training.forward import training_forward
 from kakuri.zoo.training.recipes import Recipe
-from kakuri.zoo.training.sources import Batch, FreshAugmentation, Pool, Source
+from kakuri.zoo.training.sources import Batch, Pool, Source
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class TrainingResult:
 
 def train(
     module: nn.Module,
-    source: ImageDataset | Pool,
+    source: ImageDataset | Source | Pool,
     recipe: Recipe,
     *,
     seed: int,
@@ -70,16 +70,16 @@ def train(
 ) -> TrainingResult:
     """Train ``module`` in place.
 
-    source: a dataset, whose training part is augmented afresh every epoch, or a pool from `make_pool`.
+    source: a dataset, whose training part is augmented as the recipe says; with a teacher, a `Source` or a `Pool`.
     validation: its test part is measured, never learnt from; give ``dataset.hold_out(n)``.
     checkpoint: a file to go on from and to write every ``checkpoint_every`` epochs and at the end.
     observe: called after every epoch.
     Raises KK-Z12 when the loss is not finite, KK-Z13 when the recipe distils and the source has no teacher's answers,
     KK-Z21, KK-Z22 and KK-F10 for the checkpoint file.
     """
-    batches: Source = source if isinstance(source, Pool) else FreshAugmentation.of(source, recipe.augmentation)
-    if recipe.distillation and not (isinstance(source, Pool) and source.logits is not None):
-        hint = "make_pool(dataset, augmentation, teachers=[...])"
+    batches = source if isinstance(source, Source | Pool) else Source.of(source, recipe.augmentation)
+    if recipe.distillation and batches.answers is None:
+        hint = "make_pool(dataset, augmentation, teachers=[...]) or Source.of"
         raise KakuriError("KK-Z13", "the recipe distils but the source has no teacher", where=recipe.name, hint=hint)
     state = _State(module, recipe, math.ceil(batches.size / recipe.batch_size))
     identity = {"recipe": recipe.to_dict(), "seed": seed, "source": _digest(batches), "start": _module_digest(module)}
@@ -190,19 +190,17 @@ class _State:
             raise KakuriError("KK-Z21", "the checkpoint does not fit this network", where=path, got=error) from error
 
 
-def _run_epoch(state: _State, batches: Source, seed: int, epoch: int) -> tuple[float, float]:
+def _run_epoch(state: _State, batches: Source | Pool, seed: int, epoch: int) -> tuple[float, float]:
     """(mean loss, train accuracy in percent); all randomness comes from (seed, epoch)."""
     state.module.train()
     generator = torch.Generator().manual_seed(_epoch_seed(seed, epoch, "data"))
     total, correct = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.int64)
-    with torch.random.fork_rng(devices=[]), _excess_recorder(state) as excess:
+    penalty, limit = _penalty(state.recipe, epoch)
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_epoch_seed(seed, epoch, "module"))
         for batch in batches.epoch(generator, state.recipe.batch_size):
-            excess.clear()
-            logits = state.module(batch.images.contiguous(memory_format=torch.channels_last))
-            loss = _loss(logits, batch, state.recipe)
-            if excess:
-                loss = loss + state.recipe.range_penalty * torch.stack(excess).sum()
+            logits, excess = training_forward(state.module, batch.images, limit)
+            loss = _loss(logits, batch, state.recipe) + penalty * excess
             state.update(loss)
             total += loss.detach().double() * len(batch.labels)
             correct += (logits.detach().argmax(1) == batch.labels).sum()
@@ -225,28 +223,11 @@ def _loss(logits: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
     return loss
 
 
-@contextmanager
-def _excess_recorder(state: _State) -> Iterator[list[Tensor]]:
-    """Collects, per activation and batch, the mean square by which inputs leave the activation's range."""
-    found: list[Tensor] = []
-    handles = []
-    if state.recipe.range_penalty:
-        for part in activation_modules(state.module).values():
-            radius = getattr(part, "radius", None) or state.recipe.range_limit
-            if radius is not None:
-                handles.append(part.register_forward_pre_hook(_excess_hook(found, float(radius))))
-    try:
-        yield found
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _excess_hook(found: list[Tensor], radius: float) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-    def hook(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-        found.append(functional.softshrink(inputs[0], radius).square().mean())
-
-    return hook
+def _penalty(recipe: Recipe, epoch: int) -> tuple[float, float | None]:
+    """(weight of the range penalty, range for activations without their own) in an epoch; None: nothing is measured."""
+    if recipe.range_penalty and epoch > recipe.range_penalty_from * recipe.epochs:
+        return recipe.range_penalty, math.inf if recipe.range_limit is None else recipe.range_limit
+    return 0.0, None
 
 
 def _epoch_seed(seed: int, epoch: int, purpose: str) -> int:
@@ -254,13 +235,12 @@ def _epoch_seed(seed: int, epoch: int, purpose: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}/{purpose}".encode()).digest()[:8], "big") >> 1
 
 
-def _digest(batches: Source) -> str:
-    """A short SHA-256 of a source's images and labels, so that a checkpoint knows its data."""
-    digest = hashlib.sha256()
-    if isinstance(batches, Pool | FreshAugmentation):
-        for tensor in (batches.images, batches.labels):
-            digest.update(str(tuple(tensor.shape)).encode())
-            digest.update(tensor.contiguous().numpy().data)
+def _digest(source: Source | Pool) -> str:
+    """A short SHA-256 of images, labels, settings and the teacher's answers, so that a checkpoint knows its data."""
+    digest = hashlib.sha256(repr(source.settings).encode() if isinstance(source, Source) else b"pool")
+    for tensor in (source.images, source.labels, *(() if source.answers is None else (source.answers,))):
+        digest.update(str(tuple(tensor.shape)).encode())
+        digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()[:16]
 
 

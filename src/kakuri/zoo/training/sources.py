@@ -1,8 +1,11 @@
 """Where an epoch's batches come from.
 
-Purpose: fresh augmentation every epoch, or a pool of copies augmented once whose teacher answers are computed once.
+Purpose: fresh augmentation every epoch, where a teacher's answers are those to the original images (`Source`), or a
+pool of copies augmented once, with the teachers' answers to each copy (`Pool`).
 Guarantees: an epoch is a function of the source and the generator; every training image appears exactly once in it.
-Does not guarantee: that a pool varies as much as fresh augmentation; it has as many variants per image as copies.
+Does not guarantee: that a teacher would answer the same for the distorted image. Crops and flips change little; for
+warped digits the answers to the copies are worth far more (training_record.json of S4). A pool, in turn, has as many
+variants per image as copies.
 """
 
 from __future__ import annotations
@@ -10,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -23,6 +25,7 @@ from kakuri.zoo.data.dataset import ImageDataset
 from kakuri.zoo.training.augment import Augmentation, augment
 from kakuri.zoo.training.evaluate import logits_of, to_input
 
+#: Images augmented at a time in making a pool.
 CHUNK = 4096
 
 
@@ -35,52 +38,45 @@ class Batch:
     teacher: Tensor | None
 
 
-class Source(Protocol):
-    """Batches for one epoch, all of the training part once, in an order drawn from the generator."""
-
-    @property
-    def size(self) -> int: ...
-
-    def epoch(self, generator: torch.Generator, batch_size: int) -> Iterator[Batch]: ...
-
-
 @dataclass(frozen=True)
-class FreshAugmentation:
-    """Every epoch draws new distortions."""
+class Source:
+    """images: uint8 (n, c, h, w); labels: int64 (n,); answers: a teacher's logits, float32 (n, classes), or None."""
 
     images: Tensor
     labels: Tensor
     settings: Augmentation
+    answers: Tensor | None = None
 
     @classmethod
-    def of(cls, dataset: ImageDataset, settings: Augmentation) -> FreshAugmentation:
-        return cls(torch.from_numpy(dataset.train_images), torch.from_numpy(dataset.train_labels), settings)
+    def of(cls, dataset: ImageDataset, settings: Augmentation, teachers: Sequence[nn.Module] = ()) -> Source:
+        """The training part of ``dataset``; with teachers, the mean of their logits goes with each image."""
+        images = torch.from_numpy(dataset.train_images)
+        answers = torch.stack([logits_of(teacher, images) for teacher in teachers]).mean(0) if teachers else None
+        return cls(images, torch.from_numpy(dataset.train_labels), settings, answers)
 
     @property
     def size(self) -> int:
         return len(self.images)
 
     def epoch(self, generator: torch.Generator, batch_size: int) -> Iterator[Batch]:
+        """All images once, in an order and with distortions drawn from the generator."""
         order = torch.randperm(self.size, generator=generator)
-        chunk = max(1, CHUNK // batch_size) * batch_size
-        for start in range(0, self.size, chunk):
-            rows = order[start : start + chunk]
+        for start in range(0, self.size, batch_size):
+            rows = order[start : start + batch_size]
             images = augment(to_input(self.images[rows]), self.settings, generator)
-            for part in range(0, len(rows), batch_size):
-                chosen = slice(part, part + batch_size)
-                yield Batch(images[chosen], self.labels[rows[chosen]], None)
+            yield Batch(images, self.labels[rows], None if self.answers is None else self.answers[rows])
 
 
 @dataclass(frozen=True)
 class Pool:
-    """images: uint8 (copies, n, c, h, w); labels: int64 (n,); logits: float32 (copies, n, classes), or None.
+    """images: uint8 (copies, n, c, h, w); labels: int64 (n,); answers: logits, float32 (copies, n, classes), or None.
 
     Every epoch draws one copy of each image.
     """
 
     images: Tensor
     labels: Tensor
-    logits: Tensor | None
+    answers: Tensor | None
 
     @property
     def size(self) -> int:
@@ -88,8 +84,8 @@ class Pool:
 
     def without_last(self, count: int) -> Pool:
         """The pool of all images but the last ``count``: the training part of `ImageDataset.hold_out`."""
-        logits = None if self.logits is None else self.logits[:, :-count]
-        return Pool(self.images[:, :-count], self.labels[:-count], logits)
+        answers = None if self.answers is None else self.answers[:, :-count]
+        return Pool(self.images[:, :-count], self.labels[:-count], answers)
 
     def epoch(self, generator: torch.Generator, batch_size: int) -> Iterator[Batch]:
         order = torch.randperm(self.size, generator=generator)
@@ -97,7 +93,7 @@ class Pool:
         for start in range(0, self.size, batch_size):
             rows = order[start : start + batch_size]
             copy = copies[start : start + batch_size]
-            teacher = None if self.logits is None else self.logits[copy, rows]
+            teacher = None if self.answers is None else self.answers[copy, rows]
             yield Batch(to_input(self.images[copy, rows]), self.labels[rows], teacher)
 
 
@@ -119,33 +115,22 @@ def make_pool(
     generator = torch.Generator().manual_seed(seed)
     source = torch.from_numpy(dataset.train_images)
     images = torch.empty((copies, *source.shape), dtype=torch.uint8)
+    answers: list[Tensor] = []
     for copy in images:
         for start in range(0, len(source), CHUNK):
             part = slice(start, start + CHUNK)
             distorted = augment(to_input(source[part]), settings, generator)
             copy[part] = (distorted * 255).round().clamp(0, 255).to(torch.uint8)
-    logits = None
-    if teachers:
-        answers = [logits_of(teacher, images.flatten(0, 1)) for teacher in teachers]
-        logits = torch.stack(answers).mean(0).reshape(copies, len(source), -1)
-    return Pool(images, torch.from_numpy(dataset.train_labels), logits)
-
-
-def join_pools(pools: Sequence[Pool]) -> Pool:
-    """All copies of pools over the same images. Raises KK-Z11 when labels differ or only some have logits."""
-    first = pools[0]
-    logits = [pool.logits for pool in pools if pool.logits is not None]
-    same = all(torch.equal(pool.labels, first.labels) for pool in pools)
-    if not same or len(logits) not in {0, len(pools)}:
-        raise KakuriError("KK-Z11", "pools of different images or teachers do not join", where="pools", got=len(pools))
-    return Pool(torch.cat([pool.images for pool in pools]), first.labels, torch.cat(logits) if logits else None)
+        if teachers:
+            answers.append(torch.stack([logits_of(teacher, copy) for teacher in teachers]).mean(0))
+    return Pool(images, torch.from_numpy(dataset.train_labels), torch.stack(answers) if answers else None)
 
 
 def save_pool(path: Path, pool: Pool) -> None:
     """Write the pool as one safetensors file, atomically. Raises KK-F10 when that fails."""
     tensors = {"images": pool.images, "labels": pool.labels}
     with atomic_write(path) as file:
-        file.write(save(tensors if pool.logits is None else {**tensors, "logits": pool.logits}))
+        file.write(save(tensors if pool.answers is None else {**tensors, "logits": pool.answers}))
 
 
 def load_pool(path: Path) -> Pool:

@@ -1,0 +1,163 @@
+// Purpose: the loops of linear transforms (kernels.hpp says what they compute) in double precision over a vector type V.
+//   Packed words are doubles within 1/2.
+#pragma once
+
+#include "double_field.hpp"
+
+namespace kakuri::ckks::lanes {
+
+// Products of canonical residues are within 3/4; this many, a reduced sum, a weighted addend and a canonical residue stay
+// below 2^53.
+inline constexpr std::size_t kProductsPerReduction = 8;
+
+inline constexpr std::ptrdiff_t kPrefetchWords = 64;
+
+template <class V>
+struct Pair {
+    typename V::Doubles r0;
+    typename V::Doubles r1;
+};
+
+// The rotated pair at the vector of positions j, within 7.2.
+template <class V, bool kPermuted>
+class Rotated {
+public:
+    Rotated(const Field<V>& field, const RotationTerms& rotation, u64 prime)
+        : field_(field), rotation_(rotation), weight_(Multiplier<V>::of(rotation.weight, prime)) {}
+
+    // `ahead` says how far from j the key will be read soon: too many streams for the processor to follow by itself.
+    Pair<V> operator()(std::size_t j, std::ptrdiff_t ahead) const {
+        Pair<V> sum{V::broadcast(0), V::broadcast(0)};
+        for (std::size_t d = 0; d < rotation_.count; ++d) {
+            const InnerTerm& term = rotation_.terms[d];
+            __builtin_prefetch(term.key0 + j + ahead);
+            __builtin_prefetch(term.key1 + j + ahead);
+            const typename V::Doubles x = moved(term.digit, j);
+            sum.r0 = sum.r0 + field_.multiply(x, residues<V>(term.key0 + j));
+            sum.r1 = sum.r1 + field_.multiply(x, residues<V>(term.key1 + j));
+            if (d % kProductsPerReduction == kProductsPerReduction - 1)
+                sum = {field_.reduce(sum.r0), field_.reduce(sum.r1)};
+        }
+        if (rotation_.addend0 != nullptr) sum.r0 = sum.r0 + field_.multiply(moved(rotation_.addend0, j), weight_);
+        if (rotation_.addend1 != nullptr) sum.r1 = sum.r1 + field_.multiply(moved(rotation_.addend1, j), weight_);
+        return sum;
+    }
+
+private:
+    typename V::Doubles moved(const u64* a, std::size_t j) const {
+        if constexpr (kPermuted) return V::from_words(V::permuted(a, rotation_.permutation + j));
+        return residues<V>(a + j);
+    }
+    const Field<V>& field_;
+    const RotationTerms& rotation_;
+    Multiplier<V> weight_;
+};
+
+// use(rotated) with the variant that the rotation calls for.
+template <class V, class Use>
+void with_rotation(const Field<V>& f, const Modulus& m, const RotationTerms& rotation, Use use) {
+    if (rotation.permutation != nullptr)
+        use(Rotated<V, true>(f, rotation, m.q));
+    else
+        use(Rotated<V, false>(f, rotation, m.q));
+}
+
+template <class V>
+void add_rotation(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n) {
+    const Field<V> f(m.q);
+    with_rotation<V>(f, m, rotation, [&](const auto& rotated) {
+        for (std::size_t j = 0; j < n; j += V::kLanes) {
+            const Pair<V> sum = rotated(j, kPrefetchWords);
+            V::store_words(r0 + j, f.canonical(sum.r0 + residues<V>(r0 + j)));
+            V::store_words(r1 + j, f.canonical(sum.r1 + residues<V>(r1 + j)));
+        }
+    });
+}
+
+template <class V>
+void pack_rotation(const Modulus& m, u64* packed, std::size_t stride, const RotationTerms& rotation, ChunkRange range) {
+    const Field<V> f(m.q);
+    with_rotation<V>(f, m, rotation, [&](const auto& rotated) {
+        for (std::size_t c = range.first; c < range.first + range.count; ++c, packed += stride) {
+            for (std::size_t k = 0; k < kChunkWords; k += V::kLanes) {
+                const std::size_t j = c * kChunkWords + k;
+                const Pair<V> near = rotated(j, kPrefetchWords);
+                const Pair<V> far = rotated(range.n - V::kLanes - j, -kPrefetchWords);
+                V::store(packed + k, f.reduce(near.r0));
+                V::store(packed + kChunkWords + k, f.reduce(near.r1));
+                V::store(packed + 2 * kChunkWords + k, V::reversed(f.reduce(far.r0)));
+                V::store(packed + 3 * kChunkWords + k, V::reversed(f.reduce(far.r1)));
+            }
+        }
+    });
+}
+
+// One vector of positions of one group: near and far, both polynomials.
+template <class V, bool kSymmetric>
+class GroupSums {
+public:
+    static constexpr std::size_t kTermWords = kSymmetric ? kChunkWords : 2 * kChunkWords;
+
+    GroupSums(const Modulus& m, const LazyReduction<V>& reduction) : field_(m.q), reduction_(reduction) {}
+
+    void store(const DiagonalGroup& group, const u64* packed, const u64* diagonals, std::size_t j,
+               std::size_t n) const {
+        typename V::Doubles total[4];
+        for (auto& part : total) part = V::broadcast(0);
+        for (std::size_t first = 0; first < group.terms; first += LazySum<V>::kTerms)
+            add(group, packed, diagonals, first, std::min(LazySum<V>::kTerms, group.terms - first), total);
+        V::store_words(group.r0 + j, field_.canonical(total[0]));
+        V::store_words(group.r1 + j, field_.canonical(total[1]));
+        V::store_words(group.r0 + (n - V::kLanes - j), V::reversed(field_.canonical(total[2])));
+        V::store_words(group.r1 + (n - V::kLanes - j), V::reversed(field_.canonical(total[3])));
+    }
+
+private:
+    void add(const DiagonalGroup& group, const u64* packed, const u64* diagonals, std::size_t first, std::size_t count,
+             typename V::Doubles* total) const {
+        LazySum<V> near0 = reduction_.start(count), near1 = near0, far0 = near0, far1 = near0;
+        for (std::size_t t = first; t < first + count; ++t) {
+            const typename V::Doubles near = residues<V>(diagonals + t * kTermWords);
+            const typename V::Doubles far =
+                kSymmetric ? near : residues<V>(diagonals + t * kTermWords + kChunkWords);
+            const u64* x = packed + group.rotations[t] * kPackedWords;
+            near0.add_product(V::load(x), near);
+            near1.add_product(V::load(x + kChunkWords), near);
+            far0.add_product(V::load(x + 2 * kChunkWords), far);
+            far1.add_product(V::load(x + 3 * kChunkWords), far);
+        }
+        const LazySum<V>* sums[] = {&near0, &near1, &far0, &far1};
+        for (std::size_t i = 0; i < 4; ++i) total[i] = field_.reduce(total[i] + reduction_.residue(*sums[i]));
+    }
+    Field<V> field_;
+    const LazyReduction<V>& reduction_;
+};
+
+template <class V, bool kSymmetric>
+void diagonal_sums_with(const Modulus& m, const DiagonalGroup* groups, std::size_t group_count, const u64* packed,
+                        std::size_t stride, const u64* diagonals, std::size_t diagonal_stride, ChunkRange range) {
+    const LazyReduction<V> reduction(m);
+    const GroupSums<V, kSymmetric> sums(m, reduction);
+    for (std::size_t c = range.first; c < range.first + range.count; ++c) {
+        const u64* diagonal = diagonals;
+        for (std::size_t g = 0; g < group_count; ++g) {
+            for (std::size_t k = 0; k < kChunkWords; k += V::kLanes)
+                sums.store(groups[g], packed + k, diagonal + k, c * kChunkWords + k, range.n);
+            diagonal += groups[g].terms * GroupSums<V, kSymmetric>::kTermWords;
+        }
+        packed += stride;
+        diagonals += diagonal_stride;
+    }
+}
+
+template <class V>
+void diagonal_sums(const Modulus& m, const DiagonalGroup* groups, std::size_t group_count, const u64* packed,
+                   std::size_t stride, const u64* diagonals, std::size_t diagonal_stride, bool symmetric,
+                   ChunkRange range) {
+    if (symmetric)
+        diagonal_sums_with<V, true>(m, groups, group_count, packed, stride, diagonals, diagonal_stride, range);
+    else
+        diagonal_sums_with<V, false>(m, groups, group_count, packed, stride, diagonals, diagonal_stride, range);
+}
+
+}  // namespace kakuri::ckks::lanes

@@ -1,0 +1,76 @@
+#include "linear_scalar.hpp"
+
+namespace kakuri::ckks::scalar {
+
+namespace {
+
+struct Pair {
+    u128 r0 = 0;
+    u128 r1 = 0;
+};
+
+// At most 64 products below 2^100.
+Pair rotated(const RotationTerms& rotation, std::size_t j) {
+    const std::size_t from = rotation.permutation != nullptr ? rotation.permutation[j] : j;
+    Pair sum;
+    for (std::size_t d = 0; d < rotation.count; ++d) {
+        const InnerTerm& term = rotation.terms[d];
+        sum.r0 += static_cast<u128>(term.digit[from]) * term.key0[j];
+        sum.r1 += static_cast<u128>(term.digit[from]) * term.key1[j];
+    }
+    if (rotation.addend0 != nullptr) sum.r0 += static_cast<u128>(rotation.addend0[from]) * rotation.weight;
+    if (rotation.addend1 != nullptr) sum.r1 += static_cast<u128>(rotation.addend1[from]) * rotation.weight;
+    return sum;
+}
+
+}  // namespace
+
+void add_rotation(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n) {
+    for (std::size_t j = 0; j < n; ++j) {
+        const Pair sum = rotated(rotation, j);
+        r0[j] = m.reduce(sum.r0 + r0[j]);
+        r1[j] = m.reduce(sum.r1 + r1[j]);
+    }
+}
+
+void pack_rotation(const Modulus& m, u64* packed, std::size_t stride, const RotationTerms& rotation, ChunkRange range) {
+    for (std::size_t c = 0; c < range.count; ++c, packed += stride) {
+        for (std::size_t k = 0; k < kChunkWords; ++k) {
+            const std::size_t j = (range.first + c) * kChunkWords + k;
+            const Pair near = rotated(rotation, j);
+            const Pair far = rotated(rotation, range.n - 1 - j);
+            packed[k] = m.reduce(near.r0);
+            packed[kChunkWords + k] = m.reduce(near.r1);
+            packed[2 * kChunkWords + k] = m.reduce(far.r0);
+            packed[3 * kChunkWords + k] = m.reduce(far.r1);
+        }
+    }
+}
+
+void diagonal_sums(const Modulus& m, const DiagonalGroup* groups, std::size_t group_count, const u64* packed,
+                   std::size_t stride, const u64* diagonals, std::size_t diagonal_stride, bool symmetric,
+                   ChunkRange range) {
+    const std::size_t words = symmetric ? kChunkWords : 2 * kChunkWords;  // per term
+    for (std::size_t c = 0; c < range.count; ++c, packed += stride, diagonals += diagonal_stride) {
+        const u64* diagonal = diagonals;
+        for (std::size_t g = 0; g < group_count; ++g) {
+            const DiagonalGroup& group = groups[g];
+            u128 sums[kPackedWords] = {};  // of at most 2^26 products (diagonals.cpp)
+            for (std::size_t t = 0; t < group.terms; ++t, diagonal += words) {
+                const u64* x = packed + group.rotations[t] * kPackedWords;
+                const u64* far = diagonal + words - kChunkWords;
+                for (std::size_t i = 0; i < kPackedWords; ++i)
+                    sums[i] += static_cast<u128>(x[i]) * (i < kPackedWords / 2 ? diagonal : far)[i % kChunkWords];
+            }
+            for (std::size_t k = 0; k < kChunkWords; ++k) {
+                const std::size_t j = (range.first + c) * kChunkWords + k;
+                group.r0[j] = m.reduce(sums[k]);
+                group.r1[j] = m.reduce(sums[kChunkWords + k]);
+                group.r0[range.n - 1 - j] = m.reduce(sums[2 * kChunkWords + k]);
+                group.r1[range.n - 1 - j] = m.reduce(sums[3 * kChunkWords + k]);
+            }
+        }
+    }
+}
+
+}  // namespace kakuri::ckks::scalar

@@ -1,0 +1,74 @@
+"""Trains every CIFAR-10 network that the package ships.
+
+    python reproduce/S4/train_cifar10.py --runs runs/cifar10 --teacher resnet20.npz [--threads 1] [--weights FOLDER]
+
+Steps, each resumable (everything made lies in --runs, so a second call goes on where the first stopped):
+1. the answers of a published ResNet-20 to the training images, once (`cifar10_teacher.py`);
+2. the 4layer-CNN with swish-rg5-deg2;
+3. the 4layer-CNN with square and with swish-rg7-deg4, each beginning as the network of step 2;
+4. per activation, conv2 pruned to 58, 52 and 45 filters, each followed by fine-tuning;
+5. each finished network becomes an ONNX file with a card, and is measured on the test images, once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from cifar10_teacher import teacher_answers
+from torch import nn
+from training_bench import SEED, Bench, Network, fit, opened_bench, ship, training_arguments
+
+from kakuri.model.passes.prune_channels import prune
+from kakuri.zoo import networks
+from kakuri.zoo.data import load_cifar10
+from kakuri.zoo.networks import FourLayerCNN
+from kakuri.zoo.training import RECIPES, Source, completed_square
+
+FIRST, FAMILY = "swish-rg5-deg2", "4layer-CNN"
+ACTIVATIONS = (FIRST, "swish-rg7-deg4", "square")
+PRUNED_CHANNELS = {"r1": 58, "r2": 52, "r3": 45}
+
+
+def begun(activation: str, first: FourLayerCNN | None) -> FourLayerCNN:
+    """A network with the activation: fresh for the first one, else with the first one's trained weights."""
+    torch.manual_seed(SEED)
+    module = networks.four_layer_cnn(activation)
+    if first is not None:
+        same = completed_square(first) if activation == "square" else first
+        module.load_state_dict(same.state_dict())
+    return module
+
+
+def train_family(bench: Bench, activation: str, source: Source, first: FourLayerCNN | None = None) -> FourLayerCNN:
+    """The unpruned network, which is returned, and its pruning rounds."""
+    facts = {"teacher": "a published ResNet-20, 91.70 % on the test images, answers to training images only"}
+    recipe, parent = ("distilled-cifar10", "") if first is None else ("rebased-cifar10", f"cifar10-4layer-{FIRST}")
+    network = Network(f"cifar10-4layer-{activation}", FAMILY, activation, 64, recipe, parent)
+    unpruned = begun(activation, first)
+    module: nn.Module = fit(bench, network, unpruned, source)
+    ship(bench, network, module, facts)
+    for round_name, channels in PRUNED_CHANNELS.items():
+        module = prune(module, torch.zeros(1, 3, 32, 32), layer="conv2", keep=channels)
+        name = f"cifar10-4layer-{activation}-{round_name}"
+        network = Network(name, FAMILY, activation, channels, "finetuned-cifar10", parent=network.name)
+        ship(bench, network, fit(bench, network, module, source), facts)
+    return unpruned
+
+
+def main() -> None:
+    parser = training_arguments(__doc__, "CIFAR-10")
+    parser.add_argument("--teacher", type=Path, required=True, help="resnet20.npz, see cifar10_teacher.py")
+    options = parser.parse_args()
+    bench = opened_bench(options, load_cifar10(options.data))
+    images, labels = bench.dataset.train_images, bench.dataset.train_labels
+    answers = teacher_answers(options.teacher, images, bench.runs / "teacher.safetensors")
+    augmentation = RECIPES["distilled-cifar10"].augmentation
+    source = Source(torch.from_numpy(images), torch.from_numpy(labels), augmentation, answers)
+    first = train_family(bench, FIRST, source)
+    for activation in ACTIVATIONS[1:]:
+        train_family(bench, activation, source, first)
+
+
+if __name__ == "__main__":
+    main()

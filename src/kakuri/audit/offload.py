@@ -1,0 +1,56 @@
+"""What to record of an offloaded training, and what stands beside it.
+
+Purpose: recordings as subjects of an audit: weights, their update, and activations, as an untrusted worker held them.
+Guarantees: the bytes are those of ``kakuri.offload.recording``; the base model is the adversary's, given by the caller.
+Does not guarantee: that one layer speaks for all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kakuri.attacks import Target
+from kakuri.attacks.gram_alignment import pairs
+from kakuri.attacks.matrices import as_rows
+from kakuri.audit.report import Subject
+from kakuri.offload.recording import Recording
+from kakuri.offload.threats import statement
+from kakuri.offload.tiers import tier
+
+ATTACKS = ("base_model_matching", "gram_alignment", "row_linking")
+"""What applies to the subjects made here."""
+
+
+def offloaded(recording: Recording, base: NDArray[Any]) -> tuple[Subject, ...]:
+    """base (n, m): the weights that the adversary holds: the plain ones the training started from when they are public,
+    others of the same shape when they are private."""
+    name = f"offload worker, {recording.tier}, {recording.layer}"
+    shared = {"base": np.ascontiguousarray(base, "<f4").tobytes()}
+    update = recording.plain_later_weights.astype(np.float64) - recording.plain_weights
+    targets = (
+        Target(
+            f"{name}, weights",
+            {"weights": as_rows(recording.weights)},
+            {"base_row": recording.weight_row},
+            shared=shared,
+            plain={"weights": as_rows(recording.plain_weights[recording.weight_row])},
+        ),
+        Target(
+            f"{name}, update",
+            {"weights": pairs(recording.weights, recording.later_weights)},
+            {"update": update},
+            shared=shared,
+            plain={"weights": pairs(recording.plain_weights, recording.plain_later_weights)},
+        ),
+        Target(
+            f"{name}, activations",
+            {"activations": as_rows(recording.activations)},
+            {"group": recording.sample},
+            plain={"activations": as_rows(recording.plain_activations)},
+        ),
+    )
+    threat = statement(tier(recording.tier))
+    return tuple(Subject(target, threat) for target in targets)

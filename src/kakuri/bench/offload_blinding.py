@@ -1,0 +1,62 @@
+"""What it costs the master to blind a batch: nanoseconds per element, undoing it included, beside a plain copy.
+
+Settings: ``--runs`` repetitions; the least of them counts. Cases are ``T1/1024x1024`` and so on: rows by columns of
+a batch in float32 with all masks drawn beforehand (drawing them is the row's ``drawing_ns``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from kakuri.bench.rows import Options, Row
+from kakuri.offload.masks import MaskKey
+from kakuri.offload.tiers import TIERS, Tier
+from kakuri.trust import SystemEntropy
+
+SHAPES = ((1024, 1024), (8192, 144))
+
+
+def run(options: Options) -> list[Row]:
+    """Per tier and shape a row of ours and one of copying as many bytes; ``ratio`` is copy time over blinding time."""
+    torch.set_num_threads(options.threads)
+    rows: list[Row] = []
+    for name, tier in TIERS.items():
+        for shape in SHAPES:
+            case = f"{name}/{shape[0]}x{shape[1]}"
+            if options.case in case:
+                rows += _case(case, tier, shape, options)
+                options.report(case)
+    return rows
+
+
+def _case(case: str, tier: Tier, shape: tuple[int, int], options: Options) -> list[Row]:
+    key = MaskKey(SystemEntropy())
+    b, n = shape
+    x = torch.randn(b, n)
+    left, right = tier.left(key.stream("P"), b), tier.right(key.stream("Q"), n)
+    blinded, target = right.apply(left.apply(x)), torch.empty_like(x)
+    scale = options.threads * 1e9 / x.numel()
+    copying = scale * _least(options.runs, lambda: target.copy_(x))
+    blinding = scale * _least(options.runs, lambda: right.apply(left.apply(x)))
+    figures: dict[str, float | int | str] = {
+        "blinding_ns": blinding,
+        "unblinding_ns": scale * _least(options.runs, lambda: left.undo(right.undo(blinded))),
+        "drawing_ns": scale * _least(options.runs, lambda: tier.left(key.stream("P"), b)),
+        "added_rows": len(blinded) - b,
+        "ratio": copying / blinding,
+    }
+    return [Row("kakuri", case, figures), Row("copy", case, {"copy_ns": copying})]
+
+
+def _least(runs: int, action: Callable[[], object]) -> float:
+    """Seconds of the fastest of ``runs`` calls."""
+    action()
+    seconds = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        action()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)

@@ -1,0 +1,143 @@
+"""Offloaded training against training in the master alone, step by step from equal states, in turns.
+
+Settings: ``--runs`` steps (after one warm-up). Cases are ``vgg/T1``, ``resnet/T2``, ``vit/T1`` and so on, with small
+networks on random pictures of 16x16. Workers are processes of this machine; without an accelerator they share the
+master's cores, and ``ratio`` (master-only seconds over ours) is then below one by nature.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from kakuri import offload
+from kakuri.bench.offload_networks import CLASSES, NETWORKS
+from kakuri.bench.rows import Options, Row
+
+SIDE, WIDTH, BATCH = 16, 16, 32
+TIERS = ("T1", "T2")
+_SGD: dict[str, Any] = {"lr": 0.02, "momentum": 0.9, "weight_decay": 5e-4}
+
+
+def run(options: Options) -> list[Row]:
+    """Per network and tier a row of ours and one of the master alone."""
+    torch.set_num_threads(options.threads)
+    cases = [f"{network}/{tier}" for network in NETWORKS for tier in TIERS]
+    chosen = [case for case in cases if options.case in case]
+    if not chosen:
+        return []
+    with offload.Pool.open("local:1", threads=options.threads) as pool:
+        return [row for case in chosen for row in _case(case, pool, options)]
+
+
+class Trainer:
+    """A model, its optimizer, and the loss and seconds of each step."""
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.losses: list[float] = []
+        self.seconds: list[float] = []
+
+    def step(self, x: Tensor, y: Tensor) -> None:
+        start = time.perf_counter()
+        self.optimizer.zero_grad()
+        loss = functional.cross_entropy(self.model(x), y)
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        self.seconds.append(time.perf_counter() - start)
+        self.losses.append(float(loss.detach()))
+
+
+def _case(case: str, pool: offload.Pool, options: Options) -> list[Row]:
+    name, tier = case.split("/")
+    torch.manual_seed(0)
+    plain = NETWORKS[name](WIDTH, SIDE)
+    with (
+        _built(copy.deepcopy(plain), tier, pool, key_shift=True) as ours,
+        _built(copy.deepcopy(plain), tier, pool, key_shift=False) as fresh,
+    ):
+        alone = Trainer(plain, torch.optim.SGD(plain.parameters(), **_SGD))
+        flops = _flops(plain)
+        for step in range(options.runs + 1):
+            x, y = torch.randn(BATCH, 3, SIDE, SIDE), torch.randint(0, CLASSES, (BATCH,))
+            for trainer in (ours, alone, *((fresh,) if step == 0 else ())):
+                trainer.step(x, y)
+            options.report(f"{case}: step {step} of {options.runs}")
+        counters = offload.session_of(ours.model).counters
+        afresh = offload.session_of(fresh.model).counters
+        steps = len(ours.losses)
+        moved, computed = counters.moved_elements, counters.offloaded_flops
+        batch_elements = _batch_elements(ours.model)
+        difference = max(abs(a - b) / abs(b) for a, b in zip(ours.losses, alone.losses, strict=True))
+        step_seconds = statistics.median(ours.seconds[1:])
+        alone_seconds = statistics.median(alone.seconds[1:])
+        figures: dict[str, float | int | str] = {
+            "loss_difference": difference,
+            "offloaded_share": computed / (steps * flops),
+            "keyshift_ratio": (afresh.blindings + afresh.unblindings)
+            / ((counters.blindings + counters.unblindings) / steps),
+            "moved_ratio": moved / (steps * batch_elements),
+            "weight_blindings_per_layer": counters.weight_blindings / len(offload.session_of(ours.model).layers),
+            "incidents": counters.incidents + afresh.incidents,
+            "step_seconds": step_seconds,
+            "blinding_seconds": counters.blinding_seconds / steps,
+            "verification_seconds": counters.verification_seconds / steps,
+            "waiting_seconds": counters.waiting_seconds / steps,
+            "ratio": alone_seconds / step_seconds,
+        }
+    return [Row("kakuri", case, figures), Row("master-only", case, {"step_seconds": alone_seconds})]
+
+
+@contextmanager
+def _built(model: nn.Module, tier: str, pool: offload.Pool, *, key_shift: bool) -> Iterator[Trainer]:
+    plan = offload.plan(
+        model, tier=tier, workers=pool, base="private", master="process", journal_bytes=0, key_shift=key_shift
+    )
+    built, optimizer, _ = plan.build(torch.optim.SGD(model.parameters(), **_SGD))
+    try:
+        yield Trainer(built, optimizer)
+    finally:
+        offload.session_of(built).close()
+
+
+def _flops(model: nn.Module) -> int:
+    """Of one plain step, forward and backward, as PyTorch counts them."""
+    clone = copy.deepcopy(model)
+    with FlopCounterMode(display=False) as counter:
+        scores = clone(torch.randn(BATCH, 3, SIDE, SIDE))
+        torch.autograd.backward(functional.cross_entropy(scores, torch.zeros(BATCH, dtype=torch.long)))
+    return int(counter.get_total_flops())
+
+
+def _batch_elements(model: nn.Module) -> int:
+    """Sum over offloaded layers of b (n + m), b being the rows of the matrix that stands for the layer's input."""
+    rows: dict[str, int] = {}
+
+    def note(name: str) -> Any:
+        def hook(part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            channels = output.shape[1] if output.dim() == 4 else output.shape[-1]
+            rows[name] = output.numel() // channels
+
+        return hook
+
+    shapes = {}
+    hooks = []
+    for name, part in model.named_modules():
+        home = getattr(part, "home", None)
+        if home is not None:
+            shapes[name] = (home.weight_shape[1:].numel(), home.weight_shape[0])
+            hooks.append(part.register_forward_hook(note(name)))
+    with torch.no_grad():
+        model(torch.zeros(BATCH, 3, SIDE, SIDE))
+    for hook in hooks:
+        hook.remove()
+    return sum(rows[name] * (n + m) for name, (n, m) in shapes.items())

@@ -1,0 +1,50 @@
+"""Enclave: layers split between the normal world and a protected one, weights sealed until they are inside.
+
+Purpose: ``plan(net, layers="5:10")`` -> ``plan.build(path, recipient, signer)`` -> ``load(path, policy)`` -> ``session``.
+Guarantees: what the backend states and no more: ``session.guarantee`` says it with every answer. The ``process``
+backend is a sandbox, not a TEE.
+Source: S0 (DarkneTZ on OP-TEE): a LeNet split by layers between the normal world and TrustZone.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kakuri.enclave.backends.contract import Answer, Backend, Guarantee, Policy, Session
+    from kakuri.enclave.backends.process import ProcessBackend
+    from kakuri.enclave.planning import EnclavePlan, plan
+    from kakuri.enclave.session import EnclaveSession, load
+
+__all__ = [
+    "Answer",
+    "Backend",
+    "EnclavePlan",
+    "EnclaveSession",
+    "Guarantee",
+    "Policy",
+    "ProcessBackend",
+    "Session",
+    "load",
+    "plan",
+]
+
+_HOMES = {
+    "Answer": "backends.contract",
+    "Backend": "backends.contract",
+    "EnclavePlan": "planning",
+    "EnclaveSession": "session",
+    "Guarantee": "backends.contract",
+    "Policy": "backends.contract",
+    "ProcessBackend": "backends.process",
+    "Session": "backends.contract",
+    "load": "session",
+    "plan": "planning",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'kakuri.enclave' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"kakuri.enclave.{_HOMES[name]}"), name)

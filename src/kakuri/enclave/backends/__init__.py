@@ -1,0 +1,1 @@
+"""Backends: where the inner network runs, and what each guarantees."""

@@ -1,0 +1,306 @@
+"""The ``process`` backend: a sandboxed worker program. A sandbox, not a TEE.
+
+Purpose: start the worker of a sealed package, hand it the package's and the key's descriptors, and talk to it.
+Guarantees: the worker gets an empty environment and five descriptors; its program is the one whose hash the signature
+    covers, run from sealed memory, never from a file; this process reads neither the device key nor a plaintext weight.
+    What the kernel offered is found by the worker itself and stated in ``guarantee``.
+Does not guarantee: protection from root, from the kernel, or from whoever can read the device's key file.
+Errors: KK-W10 the worker ended, KK-W11 it refused to start, KK-W12 it refused the package, KK-W13 it refused a request,
+KK-W14 wrong boundary values.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kakuri.enclave.backends.contract import Answer, Guarantee, Policy
+from kakuri.enclave.sealed import Crossing, SealedPackage
+from kakuri.errors import KakuriError
+from kakuri.trust.device_key import recipient_of
+
+_HEAD = struct.Struct("<IIQ")
+_REPORT = struct.Struct("<IIQ32s")
+_START, _LOAD, _INVOKE, _INVOKE_SEALED, _ATTEST = range(1, 6)
+_START_SECONDS, _LOAD_SECONDS = 30.0, 600.0
+_ANSWER_BYTES = 32 << 10  # per exchange, so that neither side waits for the other with full buffers
+_HIGH = 100
+_MEMORY = {
+    1: "memfd_secret memory",
+    2: "locked memory that dumps leave out (no memfd_secret for this size)",
+    3: "memory that may be swapped (allowed by the policy)",
+}
+_REFUSALS = {
+    2: ("KK-W11", "the inner network does not fit the policy's secure memory"),
+    3: ("KK-W11", "neither secret nor locked memory of this size can be had; raise RLIMIT_MEMLOCK (ulimit -l)"),
+    4: ("KK-W11", "the sandbox cannot be entered on this kernel (seccomp is needed)"),
+    5: ("KK-W11", "the device key file is damaged, of another kind, or protected by a passphrase"),
+    6: ("KK-W12", "the index is not signed by this signer"),
+    7: ("KK-W12", "the package was sealed for other code than its worker"),
+    8: ("KK-W12", "the package is older than the minimum version"),
+    9: ("KK-W12", "the index is damaged"),
+    10: ("KK-W12", "the package is sealed to another device's key"),
+    11: ("KK-W12", "a sealed tensor is damaged, moved, renamed or from another package"),
+    12: ("KK-W13", "no package is loaded"),
+    13: ("KK-W13", "the sealed input does not open"),
+    14: ("KK-W13", "this sealed input came before"),
+}
+_PROTECTS = (
+    "other processes of this user cannot read weights or activations (not dumpable, not traceable, no core dump)",
+    "the worker cannot open files or sockets, start programs or map executable memory (seccomp)",
+    "a package that is changed, moved, renamed or too old is not loaded",
+)
+_DOES_NOT = (
+    "it is a sandbox, not a TEE: root and the kernel are trusted",
+    "without a TPM or another user id, whoever runs as this user can read the device key file and open the package",
+    "attest() proves nothing to another machine: no hardware signs it",
+    "registers, stack and OpenSSL's working copies of keys stand in ordinary memory of the worker while it computes",
+)
+
+
+class ProcessBackend:
+    """Stateless: every ``load`` starts a worker of its own."""
+
+    name = "process"
+
+    def load(self, package: SealedPackage, policy: Policy) -> ProcessSession:
+        """Start a worker and let it open ``package``. Raises KK-W10 to KK-W12, KK-K20 to KK-K23 for the key file."""
+        session = self.start(package, policy)
+        try:
+            session.load()
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def start(self, package: SealedPackage, policy: Policy) -> ProcessSession:
+        """Only the sandbox, empty; ``load`` of the session opens the package. Raises KK-W10, KK-W11."""
+        if package.facts.secure_bytes > policy.secure_memory_bytes:
+            raise KakuriError(
+                "KK-W11",
+                "the inner network does not fit the policy's secure memory",
+                where=f"layers {package.facts.layers}, the largest is {package.facts.largest_layer or 'none'}",
+                got=f"{package.facts.secure_bytes} bytes",
+                limit=f"{policy.secure_memory_bytes} bytes",
+            )
+        recipient_of(policy.device_key)  # the header only: a key file of another kind is refused with its name
+        process, ours = _spawn(package, policy)
+        return ProcessSession(package, policy, process, ours)
+
+
+class ProcessSession:
+    """One worker; see ``contract.Session``. Not for several threads at once."""
+
+    def __init__(self, package: SealedPackage, policy: Policy, process: int, connection: socket.socket) -> None:
+        self._package, self._policy = package, policy
+        self._process, self._socket = process, connection
+        try:
+            self._socket.settimeout(_START_SECONDS)
+            report = self._exchange(_START, 0, _policy_bytes(policy))
+        except BaseException:
+            self.close()
+            raise
+        memory, abi, secure_bytes, self._public_key = _REPORT.unpack(report)
+        network = "TCP too" if abi >= 4 else "no network rules"
+        files = f"Landlock ABI {abi} denies every file, {network}" if abi else "no Landlock here; seccomp alone"
+        self._guarantee = Guarantee(
+            ProcessBackend.name,
+            "sandbox, not a TEE",
+            _MEMORY[memory],
+            secure_bytes,
+            True,
+            abi,
+            (*_PROTECTS, files),
+            _DOES_NOT if memory != 3 else (*_DOES_NOT, "the pages of weights may reach the swap"),
+        )
+
+    @property
+    def guarantee(self) -> Guarantee:
+        return self._guarantee
+
+    @property
+    def public_key(self) -> bytes:
+        return self._public_key
+
+    @property
+    def process_id(self) -> int:
+        return self._process
+
+    def load(self) -> None:
+        """Open the package inside. Raises KK-W12."""
+        package = self._package
+        index, signature, positions = package.index_bytes, package.index_signature, package.positions()
+        sizes = struct.pack("<IIII", len(index), len(signature), len(positions), 0)
+        self._socket.settimeout(_LOAD_SECONDS)
+        self._exchange(_LOAD, 0, sizes + index + signature + struct.pack(f"<{len(positions)}Q", *positions))
+        self._socket.settimeout(None)
+
+    def invoke(self, boundary: Mapping[str, NDArray[Any]]) -> Answer:
+        """Raises KK-W14 for values that do not fit, KK-W13 before ``load``."""
+        facts = self._package.facts
+        arrays = [_fitting(item, boundary) for item in facts.entering]
+        batch = len(arrays[0])
+        if any(len(array) != batch for array in arrays):
+            raise KakuriError(
+                "KK-W14", "boundary values of different batch sizes", got=[len(array) for array in arrays]
+            )
+        rows = [np.ascontiguousarray(array).view(np.uint8).reshape(batch, -1) for array in arrays]
+        payload = rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
+        sizes = [_bytes_of(item) for item in facts.leaving]
+        step = max(1, _ANSWER_BYTES // sum(sizes))
+        parts = [
+            self._exchange(_INVOKE, len(payload[at : at + step]), memoryview(payload[at : at + step]).cast("B"))
+            for at in range(0, batch, step)
+        ]
+        whole = np.frombuffer(b"".join(parts), np.uint8).reshape(batch, sum(sizes))
+        outputs, at = {}, 0
+        for item, size in zip(facts.leaving, sizes, strict=True):
+            raw = np.ascontiguousarray(whole[:, at : at + size])
+            outputs[item.name] = raw.view(item.dtype).reshape(batch, *item.shape[1:])
+            at += size
+        return Answer(outputs, self._guarantee)
+
+    def invoke_sealed(self, counter: int, sealed: bytes) -> bytes:
+        """One sample, sealed by ``enclave.protected_input``; the answer is sealed to its sender.
+
+        counter: above every one used before in this session. Raises KK-W13, KK-W14.
+        """
+        wanted = 80 + sum(_bytes_of(item) for item in self._package.facts.entering)
+        if len(sealed) != wanted or not 0 < counter < 1 << 64:
+            raise KakuriError("KK-W14", "not a sealed input of this network", got=len(sealed), limit=f"{wanted} bytes")
+        return self._exchange(_INVOKE_SEALED, 1, struct.pack("<Q", counter) + sealed)
+
+    def attest(self, nonce: bytes) -> bytes:
+        """SHA-256 over ``nonce`` (32 bytes), code, session key, package id and versions, computed inside.
+
+        Proves nothing by itself: no hardware signs it. Raises KK-W13, KK-W14.
+        """
+        if len(nonce) != 32:
+            raise KakuriError("KK-W14", "a nonce has 32 bytes", got=len(nonce))
+        return self._exchange(_ATTEST, 0, nonce)
+
+    def close(self) -> None:
+        """End the worker; it wipes its memory when the socket closes."""
+        self._socket.close()
+        if self._process:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._process, 0)
+            self._process = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _exchange(self, what: int, count: int, payload: bytes | memoryview) -> bytes:
+        """Send a request and return the reply's payload. Raises KK-W10 to KK-W13."""
+        try:
+            self._socket.sendall(_HEAD.pack(what, count, len(payload)))
+            self._socket.sendall(payload)
+            status, _, size = _HEAD.unpack(self._receive(_HEAD.size))
+            reply = self._receive(size)
+        except OSError as error:
+            raise self._ended(str(error)) from None
+        if status:
+            code, text = _REFUSALS.get(status, ("KK-W13", "the worker refused the request"))
+            raise KakuriError(code, text, where=self._package.path)
+        return reply
+
+    def _receive(self, size: int) -> bytes:
+        buffer = bytearray(size)
+        view = memoryview(buffer)
+        while len(view):
+            got = self._socket.recv_into(view)
+            if not got:
+                raise self._ended("it closed its socket")
+            view = view[got:]
+        return bytes(buffer)
+
+    def _ended(self, got: str) -> KakuriError:
+        return KakuriError("KK-W10", "the worker ended", where=self._package.path, got=got)
+
+
+def _spawn(package: SealedPackage, policy: Policy) -> tuple[int, socket.socket]:
+    """Start the package's program; returns its process id and our end of the socket."""
+    ours, theirs = socket.socketpair()
+    with theirs, contextlib.ExitStack() as stack:
+        program = stack.enter_context(_in_memory(package.worker()))
+        null = stack.enter_context(_descriptor(os.open(os.devnull, os.O_RDWR)))
+        file = stack.enter_context(_descriptor(package.descriptor()))
+        key = stack.enter_context(_descriptor(os.open(policy.device_key, os.O_RDONLY | os.O_NOFOLLOW)))
+        socket_number = stack.enter_context(_descriptor(os.dup(theirs.fileno())))
+        places = ((socket_number, 0), (null, 1), (null, 2), (file, 3), (key, 4))
+        actions = [(os.POSIX_SPAWN_DUP2, source, target) for source, target in places]
+        try:
+            process = os.posix_spawn(f"/proc/self/fd/{program}", ["kakuri-worker"], {}, file_actions=actions)
+        except OSError as error:
+            ours.close()
+            raise KakuriError("KK-W11", "the worker cannot be started", got=error.strerror) from error
+    return process, ours
+
+
+@contextlib.contextmanager
+def _descriptor(number: int) -> Iterator[int]:
+    """The file behind ``number`` under a number that no target of the spawn has; both are closed at the end."""
+    try:
+        high = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+    finally:
+        os.close(number)
+    try:
+        yield high
+    finally:
+        os.close(high)
+
+
+@contextlib.contextmanager
+def _in_memory(program: bytes) -> Iterator[int]:
+    """A program as a sealed file in memory."""
+    with _descriptor(os.memfd_create("kakuri-worker", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)) as number:
+        rest = memoryview(program)
+        while rest:
+            rest = rest[os.write(number, rest) :]
+        seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+        fcntl.fcntl(number, fcntl.F_ADD_SEALS, seals)
+        yield number
+
+
+def _policy_bytes(policy: Policy) -> bytes:
+    """``struct policy`` of the worker."""
+    return struct.pack(
+        "<QII65s7x",
+        policy.secure_memory_bytes,
+        policy.minimum_version,
+        int(policy.allow_swappable_memory),
+        policy.signer.point,
+    )
+
+
+def _bytes_of(item: Crossing) -> int:
+    return int(np.prod(item.shape)) * np.dtype(item.dtype).itemsize
+
+
+def _fitting(item: Crossing, boundary: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    array = boundary.get(item.name)
+    if array is None or array.dtype != item.dtype or array.ndim != len(item.shape) or array.shape[1:] != item.shape[1:]:
+        raise KakuriError(
+            "KK-W14",
+            "a boundary value is missing or does not fit",
+            where=item.name,
+            got="nothing" if array is None else f"{array.dtype} {array.shape}",
+            limit=f"{item.dtype} {('B', *item.shape[1:])}",
+        )
+    if not len(array):
+        raise KakuriError("KK-W14", "an empty batch", where=item.name)
+    return array

@@ -1,0 +1,161 @@
+/* Opening a sealed package.
+
+   Purpose: from the signed index, the wrapped data key and the file to weights in secret memory.
+   Guarantees: the index is believed only after its signature; code, version and every bound are checked before a key is
+   unwrapped; weights that stay are authentic, all of them, at the place that the index says; on any failure the weights
+   are wiped. The layout is kakuri/enclave/index.py's.
+   Does not guarantee: freshness beyond the minimum version that the policy carries. */
+#include <openssl/crypto.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "worker.h"
+
+static const char MAGIC[8] = {'K', 'K', 'E', 'N', 'C', 'L', '1', '\n'};
+static const char WRAP_LABEL[] = "kakuri-enclave-wrap-1\n";
+static const char INDEX_LABEL[] = "kakuri-enclave-index-1\n";
+static const unsigned char CODE_DIGEST[DIGEST_BYTES] = KK_CODE_DIGEST;
+
+/* Where the fields of the head and of a record stand. */
+enum {
+    AT_ID = 8,
+    AT_VERSION = 24,
+    AT_MINIMUM = 28,
+    AT_CODE = 32,
+    AT_WEIGHTS_BYTES = 96,
+    AT_TENSORS = 104,
+    AT_WRAP = 108,
+    AT_WRAPPED = 112,
+    WRAPPED_BYTES = 80,
+    AT_OFFSET = 168,
+    AT_BYTES = 176
+};
+
+static uint32_t u32(const unsigned char *at)
+{
+    uint32_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+
+static uint64_t u64(const unsigned char *at)
+{
+    uint64_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+
+static int read_at(int file, unsigned char *to, size_t bytes, uint64_t offset)
+{
+    if (offset > INT64_MAX - bytes)
+        return -1;
+    while (bytes) {
+        ssize_t got = pread(file, to, bytes, (off_t)offset);
+        if (got <= 0)
+            return -1;
+        to += got;
+        offset += (uint64_t)got;
+        bytes -= (size_t)got;
+    }
+    return 0;
+}
+
+/* A .kkey file without passphrase and with one section of 32 bytes: its body stands before the digest at the end. */
+enum status read_device_key(int file, unsigned char key[KEY_BYTES])
+{
+    static const char start[] = "kakuri-secret-1\n", kind[] = "{\"kind\":\"enclave-device\",";
+    enum { START = sizeof start - 1, KIND = sizeof kind - 1, MAX = 4096 };
+    unsigned char whole[MAX], digest[DIGEST_BYTES];
+    enum status result = BAD_KEY_FILE;
+    if (read_at(file, whole, START + 4, 0) == 0 && memcmp(whole, start, START) == 0) {
+        size_t body = START + 4 + (size_t)u32(whole + START), total = body + KEY_BYTES + DIGEST_BYTES;
+        if (u32(whole + START) >= KIND && total <= MAX && read_at(file, whole, total, 0) == 0 &&
+            memcmp(whole + START + 4, kind, KIND) == 0) {
+            const void *parts[] = {whole};
+            size_t bytes[] = {body + KEY_BYTES};
+            if (sha256(digest, parts, bytes, 1) == 0 && memcmp(digest, whole + body + KEY_BYTES, DIGEST_BYTES) == 0) {
+                memcpy(key, whole + body, KEY_BYTES);
+                result = DONE;
+            }
+        }
+    }
+    wipe(whole, sizeof whole);
+    return result;
+}
+
+/* Records in rising order, none beyond the weights or over another. */
+static int layout_fits(const unsigned char *index, uint32_t tensors)
+{
+    uint64_t end = 0;
+    for (uint32_t i = 0; i < tensors; i++) {
+        const unsigned char *record = index + HEAD_BYTES + (size_t)i * RECORD_BYTES;
+        uint64_t offset = u64(record + AT_OFFSET), bytes = u64(record + AT_BYTES);
+        if (offset < end || bytes == 0 || bytes > KK_WEIGHTS_BYTES || offset > KK_WEIGHTS_BYTES - bytes)
+            return 0;
+        end = offset + bytes;
+    }
+    return 1;
+}
+
+static enum status check_index(const struct policy *policy, const unsigned char *index, size_t index_bytes,
+                               const unsigned char *signature, size_t signature_bytes, size_t position_count)
+{
+    if (index_bytes < HEAD_BYTES || memcmp(index, MAGIC, sizeof MAGIC))
+        return BAD_INDEX;
+    if (verify_p256(policy->signer, signature, signature_bytes, INDEX_LABEL, index, index_bytes))
+        return BAD_SIGNATURE;
+    uint32_t tensors = u32(index + AT_TENSORS);
+    if (tensors > MAX_TENSORS || index_bytes != HEAD_BYTES + (size_t)tensors * RECORD_BYTES || tensors != position_count)
+        return BAD_INDEX;
+    if (CRYPTO_memcmp(index + AT_CODE, CODE_DIGEST, DIGEST_BYTES))
+        return OTHER_CODE;
+    if (u32(index + AT_VERSION) < policy->minimum_version || u32(index + AT_VERSION) < u32(index + AT_MINIMUM))
+        return OLD_VERSION;
+    if (u64(index + AT_WEIGHTS_BYTES) != KK_WEIGHTS_BYTES || u32(index + AT_WRAP) != 1 || !layout_fits(index, tensors))
+        return BAD_INDEX;
+    return DONE;
+}
+
+static enum status open_tensors(int file, const unsigned char *index, const uint64_t *positions, struct secret *secret)
+{
+    unsigned char aad[24 + RECORD_BYTES], nonce[12] = {0}, tag[TAG_BYTES];
+    memcpy(aad, index + AT_ID, 24); /* package id, version, minimum version */
+    for (uint32_t i = 0; i < u32(index + AT_TENSORS); i++) {
+        const unsigned char *record = index + HEAD_BYTES + (size_t)i * RECORD_BYTES;
+        unsigned char *to = secret->weights + u64(record + AT_OFFSET);
+        size_t bytes = u64(record + AT_BYTES);
+        memcpy(aad + 24, record, RECORD_BYTES);
+        memcpy(nonce, &i, sizeof i);
+        if (read_at(file, to, bytes, positions[i]) || positions[i] > INT64_MAX - bytes ||
+            read_at(file, tag, sizeof tag, positions[i] + bytes) ||
+            gcm_open(secret->data_key, nonce, aad, sizeof aad, to, bytes, tag, to))
+            return BAD_TENSOR;
+    }
+    return DONE;
+}
+
+enum status load_package(int file, const struct policy *policy, const unsigned char *index, size_t index_bytes,
+                         const unsigned char *signature, size_t signature_bytes, const uint64_t *positions,
+                         size_t position_count, struct secret *secret, struct loaded *loaded)
+{
+    unsigned char info[sizeof WRAP_LABEL - 1 + 24];
+    wipe(secret->weights, sizeof secret->weights);
+    enum status result = check_index(policy, index, index_bytes, signature, signature_bytes, position_count);
+    if (result != DONE)
+        return result;
+    memcpy(info, WRAP_LABEL, sizeof WRAP_LABEL - 1);
+    memcpy(info + sizeof WRAP_LABEL - 1, index + AT_ID, 24);
+    if (hpke_open(secret->device_key, info, sizeof info, index + AT_WRAPPED, WRAPPED_BYTES, secret->data_key))
+        result = NOT_FOR_THIS_KEY;
+    else
+        result = open_tensors(file, index, positions, secret);
+    wipe(secret->data_key, sizeof secret->data_key);
+    if (result != DONE) {
+        wipe(secret->weights, sizeof secret->weights);
+        return result;
+    }
+    memcpy(loaded->package_id, index + AT_ID, sizeof loaded->package_id);
+    loaded->version = u32(index + AT_VERSION);
+    loaded->minimum_version = u32(index + AT_MINIMUM);
+    return DONE;
+}

@@ -1,0 +1,204 @@
+"""Which diagonals a linear layer needs between two layouts, and which product goes to which.
+
+Purpose: every product of a layer (an output's place, an input) may be done by several diagonals when the input has
+copies or the output may be summed from several partial places (``homes``). A greedy cover picks few diagonals.
+Guarantees: every product is assigned to exactly one chosen diagonal.
+Does not guarantee: the minimum (set cover is NP-hard); ``lower_bound`` says how far it can be.
+
+Products are handled in classes: an (output channel place, input channel) pair times a class of (tap, output place)
+that has the same slot differences for all copies of the input position. So a 3x3 convolution on planes has nine
+classes, not 2,304.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kakuri.encrypted.multiplexed.layout import IntArray, Layout
+from kakuri.encrypted.multiplexed.linear import Linear
+
+MAX_OPTIONS = 1 << 26
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Members are (place of an output channel, input channel, class of tap and position). options: (members,
+    alternatives) key or -1. home: of each alternative, as an index of ``homes``.
+
+    key = (output ciphertext * inputs + input ciphertext) * slots + slot shift.
+    """
+
+    linear: Linear
+    source: Layout
+    target: Layout
+    homes: tuple[int, ...]
+    out_place: IntArray
+    in_channel: IntArray
+    spatial_class: IntArray
+    options: IntArray
+    home: IntArray
+    class_of: IntArray  # (taps, entries of target) class or -1
+
+    @cached_property
+    def class_sizes(self) -> IntArray:
+        found = self.class_of[self.class_of >= 0]
+        return np.bincount(found, minlength=int(self.class_of.max(initial=0)) + 1)
+
+    @property
+    def lower_bound(self) -> int:
+        """No choice of diagonals does all products with fewer."""
+        products = int(self.class_sizes[self.spatial_class].sum())
+        return math.ceil(products / self.target.slots)
+
+
+@dataclass(frozen=True)
+class Cover:
+    """keys: (diagonals,) sorted. diagonal, home: (members,) the choice for each member of the problem."""
+
+    problem: Problem
+    keys: IntArray
+    diagonal: IntArray
+    home: IntArray
+
+    def split_keys(self) -> tuple[IntArray, IntArray, IntArray]:
+        """(output ciphertext, input ciphertext, shift) of every diagonal."""
+        slots, inputs = self.problem.target.slots, self.problem.source.ciphertexts
+        pair, shift = np.divmod(self.keys, slots)
+        return pair // inputs, pair % inputs, shift
+
+
+def pose(
+    linear: Linear,
+    source: Layout,
+    target: Layout,
+    homes: tuple[int, ...],
+    *,
+    cyclic: int = 0,
+    max_classes: int = MAX_OPTIONS,
+) -> Problem | None:
+    """The covering problem, or None when it is too large to be worth solving.
+
+    max_classes: more classes of (tap, position) than this say that the layouts do not go together. cyclic: when not
+    0, the homes are all multiples of it and every shift is taken modulo it: one alternative per copy.
+    """
+    slots = target.slots
+    class_of, shifts = _spatial_classes(linear, source, target)
+    if len(shifts) > max_classes:
+        return None
+    nonzero = linear.weight != 0.0
+    has_tap = np.zeros((linear.weight.shape[2], len(shifts)), dtype=np.bool_)
+    tap, entry = np.nonzero(class_of >= 0)
+    has_tap[tap, class_of[tap, entry]] = True
+    needed = _needed(nonzero, has_tap)
+    out_channel, in_channel, spatial = np.nonzero(needed[target.channel])
+    ct, slot = source.channel_places
+    alternatives = (1 if cyclic else len(homes)) * ct.shape[1] * shifts.shape[1]
+    if len(out_channel) * alternatives > MAX_OPTIONS:
+        return None
+    base = slot[in_channel] - target.channel_slot[out_channel][:, None]
+    difference = base[:, :, None] + shifts[spatial][:, None, :]
+    valid = (ct[in_channel] >= 0)[:, :, None] & (shifts[spatial] >= 0)[:, None, :]
+    pair = target.channel_ct[out_channel][:, None] * source.ciphertexts + ct[in_channel]
+    base_key = pair[:, :, None] * slots
+    if cyclic:
+        shift = difference % cyclic
+        home = (difference - shift) // cyclic % len(homes)
+        options = np.where(valid, base_key + shift, -1).reshape(len(pair), -1)
+        home = home.reshape(len(pair), -1)
+    else:
+        each = [np.where(valid, base_key + (difference - h) % slots, -1).reshape(len(pair), -1) for h in homes]
+        options = np.concatenate(each, axis=1)
+        home = np.broadcast_to(np.repeat(np.arange(len(homes)), each[0].shape[1]), options.shape)
+    return Problem(linear, source, target, homes, out_channel, in_channel, spatial, options, home, class_of)
+
+
+def _needed(nonzero: NDArray[np.bool_], has_tap: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(o, c, class): whether some tap with a weight is in the class."""
+    flat = nonzero.reshape(-1, nonzero.shape[2]).astype(np.float32) @ has_tap.astype(np.float32)
+    found: NDArray[np.bool_] = (flat > 0).reshape(*nonzero.shape[:2], -1)
+    return found
+
+
+def _spatial_classes(linear: Linear, source: Layout, target: Layout) -> tuple[IntArray, IntArray]:
+    """class_of (taps, target entries), and shifts (classes, copies of a position): source slot minus target slot."""
+    place = linear.taps[:, target.entry_position]
+    inside = place >= 0
+    copies = source.position_places[place[inside]]
+    shift = np.where(copies >= 0, (copies - np.broadcast_to(target.entry_slot, place.shape)[inside][:, None]), 0)
+    shift = np.where(copies >= 0, shift % target.slots, -1)
+    shift = np.sort(shift, axis=1)
+    rows, inverse = np.unique(shift, axis=0, return_inverse=True)
+    class_of = np.full(place.shape, -1, dtype=np.int64)
+    class_of[inside] = inverse.reshape(-1)
+    return class_of, rows
+
+
+def cover(problem: Problem, most: int = MAX_OPTIONS) -> Cover | None:
+    """Greedy: again and again the diagonal that does most of what is left; ties go to the shift nearest zero. None when
+    more than ``most`` diagonals would be needed."""
+    options, slots = problem.options, problem.target.slots
+    weight = problem.class_sizes[problem.spatial_class]
+    members, _ = np.nonzero(options >= 0)
+    flat = options[options >= 0]
+    order = np.argsort(flat, kind="stable")
+    keys, starts = np.unique(flat[order], return_index=True)
+    owner = members[order]
+    ends = np.append(starts[1:], len(owner))
+    gains = np.add.reduceat(weight[owner], starts)
+    shift = keys % slots
+    distance = np.minimum(shift, slots - shift)
+    queue = list(zip((-gains).tolist(), distance.tolist(), range(len(keys)), strict=True))
+    heapq.heapify(queue)
+    chosen = np.full(len(options), -1, dtype=np.int64)
+    left, picked = len(options), 0
+    while left:
+        _, far, k = heapq.heappop(queue)
+        mine = owner[starts[k] : ends[k]]
+        mine = mine[chosen[mine] < 0]
+        now = int(weight[mine].sum())
+        if now == 0:
+            continue
+        if queue and -now > queue[0][0]:
+            heapq.heappush(queue, (-now, far, k))
+            continue
+        picked += 1
+        if picked > most:
+            return None
+        chosen[mine] = keys[k]
+        left -= len(np.unique(mine))
+    used, diagonal = np.unique(chosen, return_inverse=True)
+    alternative = (options == chosen[:, None]).argmax(axis=1)
+    return Cover(problem, used, diagonal.reshape(-1), problem.home[np.arange(len(options)), alternative])
+
+
+def values(found: Cover) -> NDArray[np.float64]:
+    """(diagonals, slots) float64: what multiplies the input rotated by the diagonal's whole shift."""
+    problem = found.problem
+    target, linear = problem.target, problem.linear
+    homes = np.asarray(problem.homes)
+    table = np.zeros(len(found.keys) * target.slots)
+    tap, entry = np.nonzero(problem.class_of >= 0)
+    cls = problem.class_of[tap, entry]
+    pair_order = np.argsort(cls, kind="stable")
+    tap, entry, cls = tap[pair_order], entry[pair_order], cls[pair_order]
+    bounds = np.searchsorted(cls, np.arange(int(cls.max(initial=-1)) + 2))
+    member_order = np.argsort(problem.spatial_class, kind="stable")
+    member_bounds = np.searchsorted(problem.spatial_class[member_order], np.arange(len(bounds)))
+    start = target.channel_slot[problem.out_place] + homes[found.home]
+    for k in range(len(bounds) - 1):
+        m = member_order[member_bounds[k] : member_bounds[k + 1]]
+        t, e = tap[bounds[k] : bounds[k + 1]], entry[bounds[k] : bounds[k + 1]]
+        if len(m) == 0 or len(t) == 0:
+            continue
+        weights = linear.weight[
+            target.channel[problem.out_place[m]][:, None], problem.in_channel[m][:, None], t[None, :]
+        ]
+        place = (start[m][:, None] + target.entry_slot[e][None, :]) % target.slots
+        table[found.diagonal[m][:, None] * target.slots + place] = weights
+    return table.reshape(len(found.keys), target.slots)

@@ -1,0 +1,1 @@
+"""Darknet networks: a ``.cfg`` text and the ``.weights`` file beside it."""

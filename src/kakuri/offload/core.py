@@ -1,0 +1,162 @@
+"""What a worker computes: products of blinded matrices, and updates of blinded weights.
+
+Purpose: one object that answers messages; a worker process wraps it in a channel, and the master runs one of its own
+when no worker is left.
+Guarantees: holds blinded matrices by number and nothing else: no key, label, loss, name or plain tensor has a way in.
+A request that does not fit what it holds is answered with a code.
+Does not guarantee: right answers; whoever runs it can change it, and the master checks what comes back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from kakuri.errors import KakuriError
+from kakuri.offload.sgd import SgdStep, update
+from kakuri.offload.transport.frames import Message, Op
+
+REFUSALS = {1: "unknown layer", 2: "unknown ticket", 3: "shapes do not fit", 4: "not a request", 5: "out of memory"}
+
+
+@dataclass
+class _Layer:
+    """weight: W' (n, m). velocity, gradient: like it. kept: ticket -> X' (b, n)."""
+
+    weight: Tensor
+    velocity: Tensor | None = None
+    gradient: Tensor | None = None
+    kept: dict[int, Tensor] = field(default_factory=dict)
+
+
+class _RefusalError(Exception):
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(REFUSALS[number])
+
+
+class Core:
+    """device: a torch device name."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = torch.device(device)
+        self._layers: dict[int, _Layer] = {}
+        self._answers = {
+            Op.LOAD: self._load,
+            Op.FORWARD: self._forward,
+            Op.BACKWARD: self._backward,
+            Op.STEP: self._step,
+            Op.FETCH: self._fetch,
+            Op.FORGET: self._forget,
+            Op.DROP: self._drop,
+            Op.MULTIPLY: self._multiply,
+        }
+
+    @torch.no_grad()
+    def handle(self, message: Message) -> Message:
+        """The answer: DONE with tensors, or REFUSED with a number of ``REFUSALS``."""
+        try:
+            if message.op not in self._answers:
+                raise _RefusalError(4)
+            return self._answers[message.op](message)
+        except _RefusalError as refusal:
+            return Message(Op.REFUSED, (refusal.number,))
+        except (torch.OutOfMemoryError, MemoryError):
+            return Message(Op.REFUSED, (5,))
+        except (KakuriError, RuntimeError, ValueError, IndexError, TypeError):
+            return Message(Op.REFUSED, (3,))
+
+    def _layer(self, number: int) -> _Layer:
+        if number not in self._layers:
+            raise _RefusalError(1)
+        return self._layers[number]
+
+    def _own(self, tensor: Tensor) -> Tensor:
+        """A copy that outlives the message."""
+        return tensor.to(self.device, copy=True)
+
+    def _load(self, message: Message) -> Message:
+        """integers: layer, has velocity, has gradient. tensors: W', then those."""
+        number, has_velocity, has_gradient = message.integers
+        tensors = [self._own(tensor) for tensor in message.tensors]
+        if len(tensors) != 1 + has_velocity + has_gradient or any(t.shape != tensors[0].shape for t in tensors):
+            raise _RefusalError(3)
+        gradient = tensors.pop() if has_gradient else None
+        velocity = tensors.pop() if has_velocity else None
+        kept = self._layers[number].kept if number in self._layers else {}
+        self._layers[number] = _Layer(tensors[0], velocity, gradient, kept)
+        return Message(Op.DONE)
+
+    def _forward(self, message: Message) -> Message:
+        """integers: layer, ticket (negative: keep nothing), wants Y'. tensors: X' (b, n). Answers Y' = X' W' (b, m)."""
+        number, ticket, wants_output = message.integers
+        layer = self._layer(number)
+        (x,) = message.tensors
+        if x.dim() != 2 or x.shape[1] != layer.weight.shape[0]:
+            raise _RefusalError(3)
+        x = self._own(x) if ticket >= 0 else x.to(self.device)
+        if ticket >= 0:
+            layer.kept[ticket] = x
+        return Message(Op.DONE, tensors=((x @ layer.weight).cpu(),) if wants_output else ())
+
+    def _backward(self, message: Message) -> Message:
+        """integers: layer, ticket, accumulate, wants dX'. tensors: dY' (b, m).
+
+        G' = X'^T dY', added to what there is when ``accumulate``; answers dX' = dY' W'^T (b, n).
+        """
+        number, ticket, accumulate, wants_input = message.integers
+        layer = self._layer(number)
+        if ticket not in layer.kept:
+            raise _RefusalError(2)
+        dy, x = message.tensors[0].to(self.device), layer.kept[ticket]
+        if accumulate and layer.gradient is not None:
+            layer.gradient.addmm_(x.T, dy)
+        else:
+            layer.gradient = x.T @ dy
+        return Message(Op.DONE, tensors=((dy @ layer.weight.T).cpu(),) if wants_input else ())
+
+    def _step(self, message: Message) -> Message:
+        """integers: layer, nesterov, maximize. floats: as ``SgdStep.floats``."""
+        number, *flags = message.integers
+        layer = self._layer(number)
+        if layer.gradient is None:
+            raise _RefusalError(3)
+        step = SgdStep.from_numbers(message.floats, tuple(flags))
+        layer.velocity = update(layer.weight, layer.velocity, layer.gradient, step)
+        return Message(Op.DONE)
+
+    def _fetch(self, message: Message) -> Message:
+        """integers: layer, wants W', wants V', wants G'. Answers with which of them follow, and those."""
+        number, *wanted = message.integers
+        layer = self._layer(number)
+        asked = zip((layer.weight, layer.velocity, layer.gradient), wanted, strict=True)
+        found = [tensor if want else None for tensor, want in asked]
+        present = tuple(tensor.cpu() for tensor in found if tensor is not None)
+        return Message(Op.DONE, tuple(int(tensor is not None) for tensor in found), tensors=present)
+
+    def _forget(self, message: Message) -> Message:
+        """integers: layer, tickets..."""
+        number, *tickets = message.integers
+        layer = self._layers.get(number)
+        if layer is not None:
+            for ticket in tickets:
+                layer.kept.pop(ticket, None)
+        return Message(Op.DONE)
+
+    def _drop(self, message: Message) -> Message:
+        """integers: layer."""
+        self._layers.pop(_first(message), None)
+        return Message(Op.DONE)
+
+    def _multiply(self, message: Message) -> Message:
+        """tensors: A (p, q), B (q, r). Answers A B; nothing is kept."""
+        a, b = (tensor.to(self.device) for tensor in message.tensors)
+        return Message(Op.DONE, tensors=((a @ b).cpu(),))
+
+
+def _first(message: Message) -> int:
+    if not message.integers:
+        raise _RefusalError(4)
+    return message.integers[0]

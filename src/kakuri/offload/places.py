@@ -1,0 +1,162 @@
+"""Where blinded products are computed: worker processes, and at last the master itself.
+
+Purpose: one interface to ask a ``Core`` somewhere, and the pool of all places.
+Guarantees: a worker process starts with an environment of its own (no variable of the master's but those that find the
+interpreter's libraries) and one socket; it is gone when the pool is closed.
+Does not guarantee: that a worker computes rightly or at all; whoever asks checks the answer.
+Errors: KK-O21 the worker is gone, KK-O22 it refused, KK-O03 not a description of workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import subprocess
+import sys
+from types import TracebackType
+from typing import Protocol, Self
+
+import torch
+
+from kakuri.errors import KakuriError
+from kakuri.offload.core import REFUSALS, Core
+from kakuri.offload.transport.channel import Channel, Observer, PeerLostError
+from kakuri.offload.transport.frames import Message, Op
+
+TIMEOUT_SECONDS = 600.0
+_INHERITED = ("PATH", "HOME", "LANG", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CUDA_VISIBLE_DEVICES", "TMPDIR")
+
+
+class Place(Protocol):
+    """Somebody who answers messages. trusted: whether it is the master itself. quarantined: is asked no longer."""
+
+    name: str
+    quarantined: bool
+
+    @property
+    def trusted(self) -> bool: ...
+    def ask(self, message: Message) -> Message: ...
+    def close(self) -> None: ...
+
+
+class MasterPlace:
+    """The master's own core: the last resort, and the unprotected-speed baseline of ``master-only``."""
+
+    trusted = True
+
+    def __init__(self) -> None:
+        self.name = "master"
+        self.quarantined = False
+        self._core = Core()
+
+    def ask(self, message: Message) -> Message:
+        return _accepted(self.name, self._core.handle(message))
+
+    def close(self) -> None:
+        self._core = Core()
+
+
+class WorkerProcess:
+    """A process of this machine with one device."""
+
+    trusted = False
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        device: str = "cpu",
+        threads: int = 1,
+        observer: Observer | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
+        self.name = name
+        self.quarantined = False
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "kakuri.offload.worker", "--socket", str(theirs.fileno())]
+        environment = {key: os.environ[key] for key in _INHERITED if key in os.environ}
+        with theirs:
+            self.process = subprocess.Popen(
+                [*command, "--device", device, "--threads", str(threads)],
+                pass_fds=(theirs.fileno(),),
+                env={**environment, "OMP_NUM_THREADS": str(threads)},
+                stdin=subprocess.DEVNULL,
+            )
+        self._channel = Channel(ours, timeout_seconds=timeout_seconds, observer=observer)
+
+    def ask(self, message: Message) -> Message:
+        self._channel.send(message)
+        return _accepted(self.name, self._channel.receive())
+
+    def close(self) -> None:
+        with contextlib.suppress(PeerLostError):
+            self._channel.send(Message(Op.CLOSE))
+        self._channel.close()
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Pool:
+    """Every place of a session; a context manager. Layer numbers are unique within it."""
+
+    def __init__(self, places: list[Place]) -> None:
+        self.places = places
+        self.master = MasterPlace()
+        self._numbers = 0
+
+    @classmethod
+    def open(cls, workers: str, *, threads: int = 1, observer: Observer | None = None) -> Pool:
+        """workers: ``local`` or ``local:K``. Each takes the next CUDA device, or a CPU share of ``threads`` threads.
+
+        Raises KK-O03.
+        """
+        matched = re.fullmatch(r"local(?::([1-9][0-9]{0,2}))?", workers)
+        if not matched:
+            raise KakuriError(
+                "KK-O03", "not a description of workers", got=repr(workers)[:80], limit="local or local:K, K to 999"
+            )
+        devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        places: list[Place] = [
+            WorkerProcess(
+                f"local-{index}",
+                device=f"cuda:{index % devices}" if devices else "cpu",
+                threads=threads,
+                observer=observer,
+            )
+            for index in range(int(matched[1] or 1))
+        ]
+        return cls(places)
+
+    def next_number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def choose(self, number: int) -> Place:
+        """The place for layer ``number``: workers in turn, without the quarantined ones; the master when none is
+        left."""
+        usable = [place for place in self.places if not place.quarantined]
+        return usable[number % len(usable)] if usable else self.master
+
+    def close(self) -> None:
+        for place in (*self.places, self.master):
+            place.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _accepted(name: str, answer: Message) -> Message:
+    if answer.op is Op.DONE:
+        return answer
+    number = answer.integers[0] if answer.integers else 0
+    raise KakuriError("KK-O22", f"a worker refused: {REFUSALS.get(number, 'no known reason')}", where=name)

@@ -1,0 +1,129 @@
+"""What workers really held during a short training, beside the truth that it hides.
+
+Purpose: material for ``kakuri.audit``: blinded weights before and after some steps, and blinded activations of
+samples that came twice, exactly as they reached an untrusted place.
+Guarantees: the blinded arrays are copies of the tensors in the messages; the truth comes from the master's side of
+the same run. Keys do not rotate in between, which is the strongest case for an adversary.
+Does not guarantee: to be everything that a longer training shows.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kakuri.errors import KakuriError
+from kakuri.offload.build import session_of
+from kakuri.offload.core import Core
+from kakuri.offload.layers import OffloadedConv2d, OffloadedLinear, WorkerWeight
+from kakuri.offload.places import Pool
+from kakuri.offload.planning import plan
+from kakuri.offload.transport.frames import Message, Op
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Of one layer. weights, later_weights: W' (n, m) at the start and after the steps, as the worker held them;
+    weight_row (n,): which row of W weighs most in each row of W'. plain_*: W.
+    activations: blinded rows of the same batch sent twice; sample (rows,): which sample weighs most in each;
+    plain_activations: those samples' own rows."""
+
+    tier: str
+    layer: str
+    weights: Array
+    later_weights: Array
+    weight_row: Array
+    plain_weights: Array
+    plain_later_weights: Array
+    activations: Array
+    sample: Array
+    plain_activations: Array
+
+
+class _Listening:
+    """An untrusted place that keeps every request."""
+
+    trusted = False
+
+    def __init__(self) -> None:
+        self.name, self.quarantined = "recorded", False
+        self.core = Core()
+        self.requests: list[Message] = []
+
+    def ask(self, message: Message) -> Message:
+        kept = tuple(tensor.clone() for tensor in message.tensors)
+        self.requests.append(Message(message.op, message.integers, message.floats, kept))
+        return self.core.handle(message)
+
+    def close(self) -> None:
+        self.core = Core()
+
+
+def record(
+    module: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], layer: str, *, tier: str, lr: float = 0.1
+) -> Recording:
+    """Trains a copy of ``module`` one step per batch (inputs, labels) with cross entropy, then sends the first batch
+    twice.
+
+    layer: the name of a Linear or Conv2d that ``tier`` offloads. Raises KK-O04 for another.
+    """
+    place = _Listening()
+    model = copy.deepcopy(module)
+    planned = plan(model, tier=tier, workers=Pool([place]), base="private", master="process")
+    if layer not in planned.layers:
+        raise KakuriError("KK-O04", "no such offloaded layer", where=layer, limit=", ".join(planned.layers))
+    built, optimizer, _ = planned.build(torch.optim.SGD(model.parameters(), lr=lr))
+    part = built.get_submodule(layer)
+    assert isinstance(part, (OffloadedLinear, OffloadedConv2d))
+    home = part.home
+    assert isinstance(home, WorkerWeight)
+    number, before = home.remote.number, home.plain_weight()
+    for x, y in batches:
+        optimizer.zero_grad()
+        torch.autograd.backward(functional.cross_entropy(built(x), y))
+        optimizer.step()
+    rows: list[int] = []
+    hook = part.register_forward_hook(lambda _, inputs, output: rows.append(output.numel() // home.weight_shape[0]))
+    with torch.no_grad():
+        for _ in range(2):
+            built(batches[0][0])
+    hook.remove()
+    sent = [r.tensors[0] for r in place.requests if r.op is Op.FORWARD and r.integers[0] == number][-2:]
+    loaded = next(r.tensors[0] for r in place.requests if r.op is Op.LOAD and r.integers[0] == number)
+    held = place.core.handle(Message(Op.FETCH, (number, 1, 0, 0))).tensors[0]
+    plain, first = home.remote.reveal(sent[0], rows[0], back=1)
+    _, second = home.remote.reveal(sent[1], rows[1], back=0)
+    after = home.plain_weight()
+    session_of(built).close()
+    sample = torch.cat([first, second])
+    return Recording(
+        tier=tier,
+        layer=layer,
+        weights=_array(loaded),
+        later_weights=_array(held),
+        weight_row=_array(home.remote.weight_origins()),
+        plain_weights=_matrix(before),
+        plain_later_weights=_matrix(after),
+        activations=_array(torch.cat(sent)),
+        sample=_array(sample),
+        plain_activations=_array(plain[sample]),
+    )
+
+
+def _array(tensor: Tensor) -> Array:
+    return np.asarray(tensor.detach().numpy())
+
+
+def _matrix(weight: Tensor) -> Array:
+    """(m, ...) -> (n, m)."""
+    return _array(weight.reshape(len(weight), -1).T.contiguous())

@@ -1,0 +1,358 @@
+"""One weight matrix that lives blinded on a worker: its products, its update, and what happens when the worker fails.
+
+Purpose: Y = X W, dX = dY W^T and W's update with two blindings and two unblindings per step (see ``tiers.tier``).
+Guarantees: every product is checked before it is used; a wrong or missing one is computed again elsewhere from verified
+weights, under fresh probes; when weights cannot be had back, the training stops with KK-O35 instead of going on with
+wrong ones.
+Does not guarantee: progress against a host that kills every worker; then the master computes, slowly.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from kakuri.errors import KakuriError
+from kakuri.offload.journal import Journal
+from kakuri.offload.places import Place
+from kakuri.offload.session import Session
+from kakuri.offload.sgd import SgdStep
+from kakuri.offload.tiers import Blinding, Left
+from kakuri.offload.transport.frames import Message, Op
+from kakuri.offload.verify import Fingerprint, State, probes_for
+
+T = TypeVar("T")
+_WORKER_FAULTS = frozenset({"KK-O20", "KK-O21", "KK-O22"})
+
+
+@dataclass(eq=False)
+class Ticket:
+    """A forward pass whose X' the worker keeps. x (b, n); batch: names P; generation: of the load that knows it."""
+
+    number: int
+    batch: int
+    x: Tensor
+    generation: int
+
+
+class Remote:
+    """w (n, m), v, g in ``state``: what the layer starts from. own: where the master itself keeps the weights, a way to
+    them; None when they are updated on the worker."""
+
+    def __init__(self, session: Session, name: str, state: State, own: Callable[[], State] | None = None) -> None:
+        self.name = name
+        self._session = session
+        self._number = session.pool.next_number()
+        self._shape = (state.w.shape[0], state.w.shape[1])
+        self._dtype = state.w.dtype
+        self._own = own
+        self._place = session.place_for(self._number)
+        self._rotation = self._batches = self._tickets = self._generation = 0
+        self._forgotten: list[int] = []
+        self._journal = Journal(state) if own is None and session.settings.journal_bytes else None
+        self._blinding = self._new_blinding()
+        self._start_somewhere(state)
+        session.layers.append(self)
+
+    @property
+    def journal_bytes(self) -> int:
+        return self._journal.nbytes if self._journal else 0
+
+    @property
+    def number(self) -> int:
+        """The layer's name towards workers."""
+        return self._number
+
+    def reveal(self, blinded: Tensor, rows: int, back: int) -> tuple[Tensor, Tensor]:
+        """For audits: the ``rows`` rows that a blinded input of ``back`` batches ago hides, and per row of it which
+        of them weighs most."""
+        left = self._left(self._batches - back, rows)
+        weights = left.apply(torch.eye(rows, dtype=self._dtype))
+        return left.undo(self._blinding.q.undo(blinded)), weights.abs().argmax(dim=1)
+
+    def weight_origins(self) -> Tensor:
+        """For audits: per row of W' the row of W that weighs most."""
+        turned = self._blinding.q.apply(torch.eye(self._shape[0], dtype=self._dtype)).T  # Q
+        return turned.abs().argmax(dim=1)
+
+    def forward(self, x: Tensor, keep: bool) -> tuple[Tensor, Ticket | None]:
+        """x (b, n) -> Y (b, m), and with ``keep`` the ticket of its backward pass."""
+        self._session.require_open()
+        self._flush_forgotten()
+        self._batches += 1
+        ticket = self._new_ticket(x) if keep else None
+        left = self._left(self._batches, len(x))
+        counters = self._session.counters
+
+        def product() -> Tensor:
+            with counters.timed("blinding"):
+                blinded = self._blinding.q.apply(left.apply(x))
+            counters.blindings += 1
+            (result,) = self._ask(Op.FORWARD, (ticket.number if ticket else -1, 1), (blinded,), wants=1)
+            self._moved(blinded, result)
+            if ticket is not None:
+                ticket.generation = self._generation
+            self._computed(len(x))
+            with counters.timed("blinding"):
+                counters.unblindings += 1
+                return left.undo(self._blinding.r.undo(self._whole(result, (len(blinded), self._shape[1]))))
+
+        return self._until_right("forward", product, lambda y: self._fingerprint.output_is_right(x, y)), ticket
+
+    def backward(
+        self, ticket: Ticket, dy: Tensor, *, accumulate: bool = False, wants_input: bool, wants_gradient: bool = False
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """dy (b, m) -> dX (b, n) and G (n, m) where they are wanted; the worker's G becomes or grows by X^T dY."""
+        self._session.require_open()
+        x, left = ticket.x, self._left(ticket.batch, len(dy))
+        counters = self._session.counters
+
+        def product() -> tuple[Tensor | None, Tensor | None]:
+            self._ensure_kept(ticket)
+            with counters.timed("blinding"):
+                blinded = self._blinding.r.apply(left.apply_dual(dy))
+            counters.blindings += 1
+            flags = (ticket.number, int(accumulate), int(wants_input))
+            found = self._ask(Op.BACKWARD, flags, (blinded,), wants=int(wants_input))
+            self._moved(blinded, *found)
+            self._computed(len(dy) * (1 + int(wants_input)))
+            dx = None
+            if found:
+                with counters.timed("blinding"):
+                    counters.unblindings += 1
+                    dx = left.undo_dual(self._blinding.q.undo(self._whole(found[0], (len(blinded), self._shape[0]))))
+            return dx, self._fetch(self._place, (0, 0, 1))[2] if wants_gradient else None
+
+        def right(found: tuple[Tensor | None, Tensor | None]) -> bool:
+            dx, gradient = found
+            if dx is not None and not self._fingerprint.input_gradient_is_right(dy, dx):
+                return False
+            self._fingerprint.add_gradient(x, dy, accumulate)
+            return not wants_gradient or self._gradient_agrees(gradient)
+
+        found = self._until_right("backward", product, right, gradient_matters=accumulate)
+        if self._journal is not None:
+            self._journal.add_gradient(x, dy, accumulate)
+            self._session.bound_journals()
+        return found
+
+    def step(self, step: SgdStep) -> None:
+        """The worker updates W' as ``sgd.update`` does."""
+        self._session.require_open()
+        self._until_right("step", lambda: self._ask(Op.STEP, step.flags(), (), step.floats(), wants=0), lambda _: True)
+        self._fingerprint.step(step)
+        if self._journal is not None:
+            self._journal.add_step(step)
+
+    def state(self) -> State:
+        """W, V and G in the clear, checked against their fingerprints."""
+        self._session.require_open()
+        return self._until_right("fetch", lambda: self._fetch_state(self._place), self._fingerprint_agrees)
+
+    def gradient(self) -> Tensor:
+        """G (n, m) in the clear, checked."""
+        self._session.require_open()
+        found = self._until_right("fetch", lambda: self._fetch(self._place, (0, 0, 1))[2], self._gradient_agrees)
+        assert found is not None  # _gradient_agrees refuses None
+        return found
+
+    def load(self, state: State) -> None:
+        """Other weights, from outside."""
+        self._session.require_open()
+        if self._journal is not None:
+            self._journal.reset(state)
+        self._start_somewhere(state)
+
+    def rotate(self) -> None:
+        """New Q and R: the state comes back, is checked, and leaves under new keys. The worker never sees how the new
+        keys follow from the old ones."""
+        state = self._own() if self._own is not None else self.state()
+        self._rotation += 1
+        self._blinding = self._new_blinding()
+        self.load(state)
+
+    def snapshot(self) -> None:
+        """Starts the journal again from the verified state."""
+        state = self.state()
+        self._fingerprint = self._new_fingerprint(state)
+        if self._journal is not None:
+            self._journal.reset(state)
+
+    def drop(self) -> None:
+        """Lets the place forget the layer."""
+        self._place.ask(Message(Op.DROP, (self._number,)))
+
+    def _until_right(
+        self, what: str, action: Callable[[], T], is_right: Callable[[T], bool], *, gradient_matters: bool = True
+    ) -> T:
+        while True:
+            if self._place.quarantined:
+                self._leave(gradient_matters)
+            try:
+                result = action()
+                with self._session.counters.timed("verification"):
+                    self._session.counters.checks += 1
+                    if is_right(result):
+                        return result
+                reason = "the result is wrong"
+            except KakuriError as error:
+                reason = fault(error)
+            self._session.incident(self._place, self.name, what, reason)
+
+    def _leave(self, gradient_matters: bool) -> None:
+        """From a quarantined place to another one, with right weights."""
+        state, origin = self._rescue(gradient_matters)
+        self._start_somewhere(state)
+        self._session.note("recovery", {"layer": self.name, "from": origin, "to": self._place.name})
+
+    def _rescue(self, gradient_matters: bool) -> tuple[State, str]:
+        if self._own is not None:
+            return self._own(), "the master's own weights"
+        if self._journal is not None:
+            return self._journal.replay(), "the journal"
+        try:
+            state = self._fetch_state(self._place)
+            if self._fingerprint.state_is_right(state, with_gradient=gradient_matters):
+                return (state if gradient_matters else State(state.w, state.v)), "the failed worker, checked"
+        except KakuriError as error:
+            fault(error)
+        self._session.close("weights were lost")
+        raise KakuriError(
+            "KK-O35",
+            "a worker lost or changed its weights, and no journal was kept",
+            where=self.name,
+            hint="resume from a checkpoint; plan with journal_bytes above 0 to go on without one",
+        )
+
+    def _start_somewhere(self, state: State) -> None:
+        """Starts from ``state`` where the layer is, or elsewhere when that place fails."""
+        while True:
+            if self._place.quarantined:
+                self._place = self._session.place_for(self._number)
+            try:
+                return self._start(state)
+            except KakuriError as error:
+                self._session.incident(self._place, self.name, "load", fault(error))
+
+    def _start(self, state: State) -> None:
+        """Fresh probes, and the blinded state to the place."""
+        counters = self._session.counters
+        with counters.timed("verification"):
+            self._fingerprint = self._new_fingerprint(state)
+        with counters.timed("blinding"):
+            blinded = state.map(self._blinding.weight)
+        counters.weight_blindings += 1
+        flags = (int(state.v is not None), int(state.g is not None))
+        self._generation += 1
+        self._ask(Op.LOAD, flags, blinded.tensors(), wants=0)
+        if not self._place.trusted:
+            counters.weight_elements += sum(tensor.numel() for tensor in blinded.tensors())
+
+    def _fetch(self, place: Place, wanted: tuple[int, int, int]) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """W, V and G as far as they are wanted and there, in the clear, not checked."""
+        answer = place.ask(Message(Op.FETCH, (self._number, *wanted)))
+        present = answer.integers
+        fits = len(present) == 3 and sum(present) == len(answer.tensors) and set(present) <= {0, 1}
+        if not fits or any(flag > want for flag, want in zip(present, wanted, strict=True)):
+            raise misfit(place)
+        if not place.trusted:
+            self._session.counters.weight_elements += sum(tensor.numel() for tensor in answer.tensors)
+        tensors = iter(answer.tensors)
+        w, v, g = (self._blinding.unweight(self._whole(next(tensors), self._shape)) if f else None for f in present)
+        return w, v, g
+
+    def _fetch_state(self, place: Place) -> State:
+        w, v, g = self._fetch(place, (1, 1, 1))
+        if w is None:
+            raise misfit(place)
+        return State(w, v, g)
+
+    def _fingerprint_agrees(self, state: State) -> bool:
+        return self._fingerprint.state_is_right(state)
+
+    def _gradient_agrees(self, gradient: Tensor | None) -> bool:
+        return gradient is not None and self._fingerprint.gradient_is_right(gradient)
+
+    def _ensure_kept(self, ticket: Ticket) -> None:
+        """Sends X' again when the layer moved or turned its keys since the forward pass."""
+        if ticket.generation == self._generation:
+            return
+        blinded = self._blinding.q.apply(self._left(ticket.batch, len(ticket.x)).apply(ticket.x))
+        self._session.counters.blindings += 1
+        self._ask(Op.FORWARD, (ticket.number, 0), (blinded,), wants=0)
+        self._moved(blinded)
+        ticket.generation = self._generation
+
+    def _ask(
+        self,
+        op: Op,
+        integers: tuple[int, ...],
+        tensors: tuple[Tensor, ...],
+        floats: tuple[float, ...] = (),
+        *,
+        wants: int,
+    ) -> tuple[Tensor, ...]:
+        with self._session.counters.timed("waiting"):
+            sent = tuple(tensor.contiguous() for tensor in tensors)
+            answer = self._place.ask(Message(op, (self._number, *integers), floats, sent))
+        if len(answer.tensors) != wants:
+            raise misfit(self._place)
+        return answer.tensors
+
+    def _whole(self, tensor: Tensor, shape: tuple[int, int]) -> Tensor:
+        """``tensor``, when a worker gave it the shape and dtype that it must have."""
+        if tuple(tensor.shape) != shape or tensor.dtype != self._dtype:
+            raise misfit(self._place)
+        return tensor
+
+    def _new_ticket(self, x: Tensor) -> Ticket:
+        self._tickets += 1
+        ticket = Ticket(self._tickets, self._batches, x, self._generation)
+        weakref.finalize(ticket, self._forgotten.append, ticket.number)
+        return ticket
+
+    def _flush_forgotten(self) -> None:
+        """Lets the place drop what no backward pass can ask for any more."""
+        done, self._forgotten[:] = self._forgotten[:200], self._forgotten[200:]
+        if done:
+            self._until_right("forget", lambda: self._ask(Op.FORGET, tuple(done), (), wants=0), lambda _: True)
+
+    def _new_blinding(self) -> Blinding:
+        tier, path = self._session.settings.tier, (self._number, self._rotation)
+        n, m = self._shape
+        return Blinding(
+            tier.right(self._session.stream("Q", *path), n), tier.right(self._session.stream("R", *path), m)
+        )
+
+    def _left(self, batch: int, rows: int) -> Left:
+        with self._session.counters.timed("blinding"):
+            return self._session.settings.tier.left(self._session.stream("P", self._number, batch), rows)
+
+    def _new_fingerprint(self, state: State) -> Fingerprint:
+        mixes = self._session.settings.tier.mixes
+        probes = max(probes_for(n, m, self._dtype, mixes) for n, m in (self._shape, self._shape[::-1]))
+        return Fingerprint(state, probes=probes, mixes=mixes)
+
+    def _moved(self, *tensors: Tensor) -> None:
+        if not self._place.trusted:
+            self._session.counters.moved_elements += sum(tensor.numel() for tensor in tensors)
+
+    def _computed(self, rows: int) -> None:
+        if not self._place.trusted:
+            self._session.counters.offloaded_flops += 2 * rows * self._shape[0] * self._shape[1]
+
+
+def fault(error: KakuriError) -> str:
+    """What a worker did wrong; any other error goes on."""
+    if error.code not in _WORKER_FAULTS:
+        raise error
+    return error.problem.what
+
+
+def misfit(place: Place) -> KakuriError:
+    return KakuriError("KK-O22", "a worker refused: its answer does not fit", where=place.name)

@@ -1,0 +1,68 @@
+"""Who sees what of an offloaded training, per tier.
+
+Purpose: the statement that ``plan`` and ``audit`` print.
+Guarantees: nothing by itself; ``kakuri audit`` measures what workers really hold.
+"""
+
+from __future__ import annotations
+
+from kakuri.offload.tiers import Tier
+from kakuri.trust import Exposure, ThreatStatement
+
+_MASTER, _WORKER = "master", "offload worker"
+_SEES = {
+    "T1": (
+        "inputs of offloaded layers, gradients and weights permuted in rows and columns, signs flipped, rows scaled",
+        "so also: zeros, magnitudes of every weight, ratios within a row, norms of gradients",
+    ),
+    "T2": (
+        "inputs of offloaded layers, gradients and weights mixed by secret orthogonal matrices, with shield rows",
+        "so also: singular values, norms, and the Gram matrices of W up to rotation",
+    ),
+}
+_NOT_GIVEN = {
+    "T1": (
+        "secrecy of a public base model's fine-tuning: whoever has the base matches all rows and columns at once",
+        "unlinkability of samples: zeros of ReLU and ratios within a row link them",
+    ),
+    "T2": (
+        "secrecy of updates to a public base model: Gram matrices of W align the masks; "
+        "it is meant for weights that start at random in secret",
+    ),
+}
+
+
+def statement(tier: Tier) -> ThreatStatement:
+    return ThreatStatement(
+        room="offload",
+        adversary=(
+            "the cloud that runs the workers: it reads and keeps everything that reaches them, and may answer wrongly, "
+            "stop, or replay; all workers may collude"
+        ),
+        sees=(
+            *_SEES[tier.name],
+            "sizes of layers and batches, the order of operations, times",
+            "learning rate, momentum, weight decay, and factors from clipping",
+        ),
+        does_not_see=("labels and the loss", "biases, normalisation and attention products", "keys and probes"),
+        trusted_for=(
+            ("master", "keys, plain data and weights in its memory; a plain process is for development only"),
+            ("the operating system's entropy", "masks and probes"),
+        ),
+        not_guaranteed=(
+            *_NOT_GIVEN[tier.name],
+            "that the training ends: the cloud can always stop computing",
+            "errors of the size of rounding in a worker's answer are not detected",
+            "a hidden access pattern: a host that watches the memory pages of the master may learn permutations",
+        ),
+        exposures=(
+            Exposure("training data", _MASTER, "the data", True),
+            Exposure("training data", _WORKER, f"blinded activations ({tier.name})", tier.name == "T1"),
+            Exposure("labels and loss", _MASTER, "labels and loss", True),
+            Exposure("labels and loss", _WORKER, "nothing", False),
+            Exposure("model weights", _MASTER, "the weights", True),
+            Exposure("model weights", _WORKER, f"blinded weights ({tier.name})", tier.name == "T1"),
+            Exposure("mask keys and probes", _MASTER, "keys and probes", True),
+            Exposure("mask keys and probes", _WORKER, "nothing", False),
+        ),
+    )

@@ -1,0 +1,81 @@
+"""What every tier does with a product, and what a new one has to provide.
+
+    forward    X' = P X Q^-1      W' = Q W R^-1     Y' = X' W' = P Y R^-1            Y = P^-1 Y' R
+    backward   dY' = P^-T dY R^T  dX' = dY' W'^T = P^-T dX Q^T                       dX = P^T dX' Q
+    update     dW' = X'^T dY' = Q^-T dW R^T
+
+X (b, n), W (n, m), Y (b, m). The worker keeps X' and W' from the forward pass, so that the backward pass blinds dY
+alone ("key shift"): two blindings and two unblindings per layer and step. Sent afresh, the three products Y = X W,
+dX = dY W^T, dW = X^T dY would take six and three. For orthogonal Q and R, Q^-T dW R^T = Q dW R^-1 is blinded as W
+is, so that W' - lr dW' = Q (W - lr dW) R^-1: stochastic gradient descent runs on the worker and W is never blinded
+again.
+
+Purpose: ``Left`` hides rows with P, fresh for every batch; ``Right`` is an orthogonal Q or R, one pair per layer.
+Guarantees: each object undoes itself up to rounding; all Rights are orthogonal.
+Does not guarantee: secrecy by itself; each tier says what it hides, and ``kakuri audit`` measures it.
+Source: S1, section 3 (MM-obfuscation and key shift); the arithmetic above.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from kakuri.offload.masks import MaskStream
+
+
+class Right(Protocol):
+    """An orthogonal matrix Q of size n."""
+
+    def apply(self, x: Tensor) -> Tensor:
+        """x (r, n) -> x Q^-1."""
+
+    def undo(self, x: Tensor) -> Tensor:
+        """x (r, n) -> x Q."""
+
+
+class Left(Protocol):
+    """An invertible matrix P over the b rows of a batch and whatever rows the tier adds."""
+
+    def apply(self, x: Tensor) -> Tensor:
+        """x (b, n) -> P x, possibly with rows added."""
+
+    def undo(self, y: Tensor) -> Tensor:
+        """y -> the b rows of P^-1 y."""
+
+    def apply_dual(self, dy: Tensor) -> Tensor:
+        """dy (b, m) -> P^-T dy, possibly with rows added."""
+
+    def undo_dual(self, dx: Tensor) -> Tensor:
+        """dx -> the b rows of P^T dx."""
+
+
+class Tier(Protocol):
+    """A scheme. mixes: a blinded row or column depends on several plain ones, so that rounding spreads over them."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def mixes(self) -> bool: ...
+    @property
+    def summary(self) -> str: ...
+    def right(self, stream: MaskStream, size: int) -> Right: ...
+    def left(self, stream: MaskStream, rows: int) -> Left: ...
+
+
+@dataclass(frozen=True)
+class Blinding:
+    """Q and R of one layer between two rotations."""
+
+    q: Right
+    r: Right
+
+    def weight(self, w: Tensor) -> Tensor:
+        """W (n, m) -> Q W R^-1."""
+        return self.r.apply(self.q.apply(w.T).T)
+
+    def unweight(self, w: Tensor) -> Tensor:
+        """W' -> W."""
+        return self.r.undo(self.q.undo(w.T).T)

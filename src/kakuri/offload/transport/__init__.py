@@ -1,0 +1,1 @@
+"""How master and workers exchange tensors: bounded frames, over shared memory on one machine."""

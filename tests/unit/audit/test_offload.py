@@ -1,0 +1,74 @@
+"""What the attacks find in recorded worker bytes, per tier: permutations leak, mixing of private weights does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from kakuri import audit
+from kakuri.attacks import Verdict
+from kakuri.audit.offload import ATTACKS, offloaded
+from kakuri.errors import KakuriError
+from kakuri.offload.recording import Recording, record
+
+SIZE = 64
+
+
+def recording(tier: str) -> Recording:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Linear(20, SIZE), nn.ReLU(), nn.Linear(SIZE, 48), nn.ReLU(), nn.Linear(48, 40), nn.ReLU(), nn.Linear(40, 4)
+    )
+    batches = [(torch.randn(SIZE, 20), torch.randint(0, 4, (SIZE,))) for _ in range(4)]
+    return record(net, batches, "2", tier=tier)
+
+
+@pytest.mark.parametrize("tier", ["T1", "T2"])
+def test_a_recording_is_what_the_worker_held(tier: str) -> None:
+    found = recording(tier)
+    assert found.weights.shape == found.later_weights.shape == found.plain_weights.shape == (SIZE, 48)
+    for blinded, plain in (
+        (found.weights, found.plain_weights),
+        (found.later_weights, found.plain_later_weights),
+    ):
+        assert np.allclose(np.linalg.norm(blinded), np.linalg.norm(plain), rtol=1e-4)
+        assert np.allclose(*(np.linalg.svd(m, compute_uv=False) for m in (blinded, plain)), atol=1e-4)
+    assert not np.allclose(found.plain_weights, found.plain_later_weights)
+    if tier == "T1":
+        assert sorted(found.weight_row) == list(range(SIZE))
+        assert sorted(found.sample) == sorted([*range(SIZE)] * 2)
+        for row, origin in zip(found.weights, found.weight_row, strict=True):
+            assert np.allclose(np.sort(np.abs(row)), np.sort(np.abs(found.plain_weights[origin])), atol=1e-6)
+        for row, plain in zip(found.activations, found.plain_activations, strict=True):
+            assert np.count_nonzero(row) == np.count_nonzero(plain)
+    with pytest.raises(KakuriError, match="KK-O04"):
+        record(nn.Sequential(nn.Linear(2, 2)), [], "1", tier="T1")
+
+
+@pytest.mark.slow
+def test_permutations_leak_everything_to_whoever_has_the_base() -> None:
+    found = recording("T1")
+    report = audit.run(offloaded(found, found.plain_weights), ATTACKS)
+    verdicts = {(item.attack, item.target.split(", ")[-1]): item for item in report.results}
+    for attack, what in (
+        ("base_model_matching", "weights"),
+        ("gram_alignment", "update"),
+        ("row_linking", "activations"),
+    ):
+        result = verdicts[attack, what]
+        assert result.verdict is Verdict.LEAK
+        assert result.estimate.value > (0.4 if attack == "gram_alignment" else 0.9)
+
+
+@pytest.mark.slow
+def test_mixing_hides_private_weights_and_not_updates_of_a_public_base() -> None:
+    found = recording("T2")
+    torch.manual_seed(1)
+    another = nn.Linear(SIZE, 48).weight.detach().T.numpy()
+    private = audit.run(offloaded(found, another), ATTACKS)
+    assert not private.leaks, str(private)
+    public = audit.run(offloaded(found, found.plain_weights), ["gram_alignment"])
+    assert public.results[0].verdict is Verdict.LEAK
+    assert public.results[0].estimate.value > 0.4
