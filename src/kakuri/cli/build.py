@@ -66,6 +66,10 @@ def command(
     output = output_of(context)
     check_room(room)
     if room == "codegen":
+        if keys is not None:
+            raise KakuriError(
+                "KK-C01", "codegen makes no keys", got="--keys", hint="kakuri build codegen MODEL -o FOLDER"
+            )
         code = codegen.plan(load_model(source), target=target, entry=entry, weights=weights, comments=comments)
         code.build(package, overwrite=force)
         names = sorted(code.files())

@@ -184,6 +184,15 @@ def test_inputs_that_do_not_fit(tmp_path: Path) -> None:
         assert caught.value.code == "KK-G23"
 
 
+def test_an_index_from_outside_reads_inside(tmp_path: Path) -> None:
+    table = np.arange(12, dtype=np.float32).reshape(4, 3)
+    proto = model([node("Gather", ["t", "i"], ["y"])], {"i": [4]}, ["y"], {"t": table}, dtype=onnx.TensorProto.INT64)
+    proto.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    source = kk.codegen.plan(loaded(proto), target=TARGET).build(tmp_path)
+    got = source.run(np.array([99, -99, -1, 1 << 62], np.int64))[0]
+    assert got.tolist() == table[[3, 0, 3, 3]].tolist()
+
+
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     onnx.save(network(), "net.onnx")
