@@ -76,6 +76,7 @@ def _case(case: str, pool: offload.Pool, options: Options) -> list[Row]:
         afresh = offload.session_of(fresh.model).counters
         steps = len(ours.losses)
         moved, computed = counters.moved_elements, counters.offloaded_flops
+        operations = counters.blindings + counters.unblindings
         batch_elements = _batch_elements(ours.model)
         difference = max(abs(a - b) / abs(b) for a, b in zip(ours.losses, alone.losses, strict=True))
         step_seconds = statistics.median(ours.seconds[1:])
@@ -83,8 +84,7 @@ def _case(case: str, pool: offload.Pool, options: Options) -> list[Row]:
         figures: dict[str, float | int | str] = {
             "loss_difference": difference,
             "offloaded_share": computed / (steps * flops),
-            "keyshift_ratio": (afresh.blindings + afresh.unblindings)
-            / ((counters.blindings + counters.unblindings) / steps),
+            "keyshift_ratio": (afresh.blindings + afresh.unblindings) / (operations / steps),
             "moved_ratio": moved / (steps * batch_elements),
             "weight_blindings_per_layer": counters.weight_blindings / len(offload.session_of(ours.model).layers),
             "incidents": counters.incidents + afresh.incidents,

@@ -26,7 +26,8 @@ def build(model: nn.Module, kind: str) -> Any:
         if kind == "SGD"
         else torch.optim.AdamW(model.parameters(), lr=1e-2)
     )
-    return offload.plan(model, tier="T2", base="private", master="process", workers=pool()).build(made)
+    tier = "T2" if kind == "SGD" else "T1"  # Adam enlarges rounding where the gradient is zero, and T2 leaves no zeros
+    return offload.plan(model, tier=tier, base="private", master="process", workers=pool()).build(made)
 
 
 @pytest.mark.parametrize("kind", ["SGD", "AdamW"])
