@@ -8,7 +8,10 @@ from typing import Any
 from kakuri.bench.rows import Options, Row, machine
 from kakuri.errors import KakuriError
 
-_BENCHMARKS = {"encrypted-mnist": "kakuri.bench.encrypted_mnist"}
+_BENCHMARKS = {
+    "enclave-lenet": "kakuri.bench.enclave_lenet",
+    "encrypted-mnist": "kakuri.bench.encrypted_mnist",
+}
 
 
 def names() -> list[str]:

@@ -1,9 +1,9 @@
 """Sealed packages: a ``.kkr`` of the room ``enclave``.
 
 Purpose: ``write_sealed`` and ``open_sealed``.
-Guarantees: ``open_sealed`` returns only what ``signer`` signed: the list of entries with their SHA-256, byte for byte, in
-    the OpenSSF model-signing format, and the compact index that the trusted side checks again. Weights of inner layers
-    stand in it only as AES-256-GCM ciphertext; every other entry is hashed, and compared when it is read.
+Guarantees: ``open_sealed`` returns only what ``signer`` signed: the list of entries with their SHA-256, byte for byte,
+    in the OpenSSF model-signing format, and the compact index that the trusted side checks again. Weights of inner
+    layers stand in it only as AES-256-GCM ciphertext; every other entry is hashed, and compared when it is read.
 Does not guarantee: secrecy of the outer layers, of names, shapes and of the structure: they stand in the clear.
 Errors: KK-W20 damaged, KK-W21 not a sealed package, KK-K41 not signed by this signer, and those of ``kakuri.package``.
 
@@ -209,7 +209,7 @@ def outside_digest(files: Mapping[str, str]) -> bytes:
     return hashlib.sha256("".join(f"{name} {files[name]}\n" for name in sorted(files)).encode()).digest()
 
 
-def write_sealed(
+def write_sealed(  # noqa: PLR0917
     path: Path | str,
     facts: Facts,
     index: Index,

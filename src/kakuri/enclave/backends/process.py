@@ -221,7 +221,7 @@ class ProcessSession:
     def _receive(self, size: int) -> bytes:
         buffer = bytearray(size)
         view = memoryview(buffer)
-        while len(view):
+        while view:
             got = self._socket.recv_into(view)
             if not got:
                 raise self._ended("it closed its socket")
