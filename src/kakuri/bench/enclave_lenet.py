@@ -45,10 +45,10 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def lenet(side: int) -> ir.Model:
-    """The eleven layers of the document for (1, 1, side, side), with seeded random weights."""
+    """The eleven layers of the document for (1, 1, side, side), with seeded random weights. Odd sides are rounded up."""
     rng = SeededRandomness(0, f"lenet-{side}").generator()
     nodes, constants = [], {}
-    value, channels, features = "input", 1, 6 * (side // 4) ** 2
+    value, channels, features = "input", 1, 6 * (-(-side // 4)) ** 2
 
     def add(layer: int, op_type: str, *shapes: tuple[int, ...], **attributes: Any) -> None:
         nonlocal value
@@ -63,7 +63,7 @@ def lenet(side: int) -> ir.Model:
     for layer in (0, 2):
         add(layer, "Conv", (6, channels, 5, 5), (6,), pads=[2, 2, 2, 2])
         add(layer, "Relu")
-        add(layer + 1, "MaxPool", kernel_shape=[2, 2], strides=[2, 2])
+        add(layer + 1, "MaxPool", kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 1, 1])
         channels = 6
     add(4, "Flatten")
     for layer, outputs in ((4, 120), (6, 84), (8, 10)):

@@ -79,4 +79,7 @@ def descriptors(pid: int) -> int:
 WAYS = {"proc_mem": proc_mem, "vm_readv": vm_readv, "ptrace": ptrace, "descriptors": descriptors}
 
 if __name__ == "__main__":
+    from privileges import become_nobody
+
+    become_nobody()
     print(json.dumps({"read": WAYS[sys.argv[1]](int(sys.argv[2]))}))

@@ -22,8 +22,8 @@ from kakuri.enclave.sealed import open_sealed
 from kakuri.trust.device_key import KIND, SUITE
 from kakuri.trust.secret_file import read_secret
 from tests.unit.enclave import intruder
+from tests.unit.enclave.privileges import NOBODY
 
-NOBODY = 65534
 ROOT = os.geteuid() == 0
 
 
@@ -45,9 +45,7 @@ def victim(made):
             str(folder),
             made.signer.public.point.hex(),
         ]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, user=NOBODY if ROOT else None, text=True
-        ) as process:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             yield folder, process.pid, int(process.stdout.readline())
             process.stdin.close()
     finally:
@@ -64,9 +62,7 @@ def known_address(pid: int) -> int:
 
 def attack(way: str, pid: int, address: int) -> dict:
     command = [sys.executable, str(Path(__file__).with_name("intruder.py")), way, str(pid), str(address)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, timeout=120, user=NOBODY if ROOT else None
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     return json.loads(done.stdout)
 
 
