@@ -45,7 +45,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def lenet(side: int) -> ir.Model:
-    """The eleven layers of the document for (1, 1, side, side), with seeded random weights. Odd sides are rounded up."""
+    """The eleven layers of the document for (1, 1, side, side), seeded random weights. Odd sides are rounded up."""
     rng = SeededRandomness(0, f"lenet-{side}").generator()
     nodes, constants = [], {}
     value, channels, features = "input", 1, 6 * (-(-side // 4)) ** 2
