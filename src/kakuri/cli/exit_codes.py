@@ -6,7 +6,7 @@
 | 1 | a defect of Kakuri itself | anything that is no ``KakuriError`` |
 | 2 | wrong use of the command | KK-C, names of attacks, networks, packings |
 | 3 | the model cannot be used, or not like this | KK-M, KK-E, KK-G, KK-N |
-| 4 | a file, package or message is missing, damaged or of another kind | KK-F |
+| 4 | a file, package or message is missing, damaged or of another kind | KK-F, KK-W |
 | 5 | a key is wrong, unreadable, or where it must not be | KK-K, and a message of another deployment |
 | 6 | something is not installed | a missing extra or peer |
 | 7 | data is missing, damaged or of the wrong shape | KK-D, KK-Z |
@@ -50,6 +50,7 @@ _BY_LETTER = {
     "K": KEY,
     "M": MODEL,
     "N": MODEL,
+    "W": FILE,
     "Z": DATA,
 }
 

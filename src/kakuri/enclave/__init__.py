@@ -1,6 +1,6 @@
 """Enclave: layers split between the normal world and a protected one, weights sealed until they are inside.
 
-Purpose: ``plan(net, layers="5:10")`` -> ``plan.build(path, recipient, signer)`` -> ``load(path, policy)`` -> ``session``.
+Purpose: ``plan(net, layers="5:10")`` -> ``build(path, to, signer)`` -> ``load(path, policy)`` -> ``run(inputs)``.
 Guarantees: what the backend states and no more: ``session.guarantee`` says it with every answer. The ``process``
 backend is a sandbox, not a TEE.
 Source: S0 (DarkneTZ on OP-TEE): a LeNet split by layers between the normal world and TrustZone.

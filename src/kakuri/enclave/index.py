@@ -10,8 +10,8 @@ Errors: KK-W20 not an index.
 The format (little-endian; ``enclave/worker/package.c`` reads the same)
 - head, 192 bytes: ``KKENCL1\\n``; package id (16); version u32; minimum version u32; digest of the code (32); digest of
   what runs outside (32); weights_bytes u64; tensors u32; wrap u32 (1: HPKE); wrapped data key (80);
-- a record of 192 bytes per tensor: name (96, zero-padded); dtype u32; rank u32; 8 dimensions u64; offset and length, u64,
-  in the blob of weights; 8 zero bytes. Offsets rise, tensors do not overlap.
+- a record of 192 bytes per tensor: name (96, zero-padded); dtype u32; rank u32; 8 dimensions u64; offset and length in
+  the blob of weights, u64; 8 zero bytes. Offsets rise, tensors do not overlap.
 """
 
 from __future__ import annotations

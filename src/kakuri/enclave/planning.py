@@ -1,8 +1,8 @@
 """Planning: which layers go inside, what memory they take, who sees what.
 
 Purpose: ``plan(net, layers="5:10")`` and ``EnclavePlan.build``.
-Guarantees: nothing is written and no key is touched before ``build``; a partition that does not fit the secure memory is
-    refused with both figures and the largest layer.
+Guarantees: nothing is written and no key is touched before ``build``; a partition that does not fit the secure memory
+    is refused with both figures and the largest layer.
 Does not guarantee: that hiding these layers hides the model; measure the leak of a cut before trusting it.
 Errors: KK-W01 does not fit the secure memory, KK-W02 not a size, KK-W03 the generated blob is not covered, and those of
 ``passes.partition`` and ``kakuri.codegen``.

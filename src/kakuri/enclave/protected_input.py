@@ -3,8 +3,8 @@
 Purpose: ``Sender`` seals samples to a session's public key and opens the answers that come back to it.
 Guarantees: HPKE (``cryptography``); a sealed input is bound to its session and counter, an answer to the same; the key
     that the answer goes to travels inside, so that nobody in between can put in their own.
-Does not guarantee: that the session's public key is genuine. Get it over a channel of your own, or from attestation that
-    hardware signed; the ``process`` backend has none.
+Does not guarantee: that the session's public key is genuine. Get it over a channel of your own, or from attestation
+    that hardware signed; the ``process`` backend has none.
 Source: RFC 9180; the need: Bayerl et al., as cited in S0, section 2.
 Errors: KK-W15 an answer that does not open.
 """

@@ -1,9 +1,9 @@
 """Sealed packages: a ``.kkr`` of the room ``enclave``.
 
 Purpose: ``write_sealed`` and ``open_sealed``.
-Guarantees: ``open_sealed`` returns only what ``signer`` signed: the list of entries with their SHA-256, byte for byte, in
-    the OpenSSF model-signing format, and the compact index that the trusted side checks again. Weights of inner layers
-    stand in it only as AES-256-GCM ciphertext; every other entry is hashed, and compared when it is read.
+Guarantees: ``open_sealed`` returns only what ``signer`` signed: the list of entries with their SHA-256, byte for byte,
+    in the OpenSSF model-signing format, and the compact index that the trusted side checks again. Weights of inner
+    layers stand in it only as AES-256-GCM ciphertext; every other entry is hashed, and compared when it is read.
 Does not guarantee: secrecy of the outer layers, of names, shapes and of the structure: they stand in the clear.
 Errors: KK-W20 damaged, KK-W21 not a sealed package, KK-K41 not signed by this signer, and those of ``kakuri.package``.
 
@@ -160,17 +160,21 @@ class SealedPackage:
             size_bytes - 8, _MAX_HEADER_BYTES
         ):
             raise KakuriError("KK-W20", "a shard is damaged", where=name)
-        header = strict_json.decode(bytes(view[8 : 8 + header_bytes]), "KK-W20", name)
-        data = start + 8 + header_bytes
+        text = bytes(view[8 : 8 + header_bytes])
+        header = strict_json.decode(text, "KK-W20", name)
+        if strict_json.encode(header).ljust(len(text)) != text:
+            raise KakuriError("KK-W20", "a shard is damaged: another spelling of its header", where=name)
+        data, at = start + 8 + header_bytes, 0
         result = {}
         for tensor, item in header.items():
-            span = item.get("data_offsets") if isinstance(item, dict) else None
-            if not isinstance(span, list) or len(span) != 2 or not all(type(end) is int for end in span):
-                raise KakuriError("KK-W20", "a shard is damaged", where=name)
-            first, last = (int(str(end)) for end in span)
-            if not 0 <= first <= last <= size_bytes - 8 - header_bytes:
-                raise KakuriError("KK-W20", "a shard is damaged", where=name)
-            result[tensor] = (data + first, last - first)
+            shape = item.get("shape") if isinstance(item, dict) else None
+            length = shape[0] if isinstance(shape, list) and len(shape) == 1 else None
+            if type(length) is not int or item != {"dtype": "U8", "shape": [length], "data_offsets": [at, at + length]}:
+                raise KakuriError("KK-W20", "a shard is damaged: not bytes one behind the other", where=name)
+            result[tensor] = (data + at, length)
+            at += length
+        if at != size_bytes - 8 - header_bytes or any(length < 0 for _, length in result.values()):
+            raise KakuriError("KK-W20", "a shard is damaged: its length", where=name)
         return result
 
     def close(self) -> None:
@@ -209,7 +213,7 @@ def outside_digest(files: Mapping[str, str]) -> bytes:
     return hashlib.sha256("".join(f"{name} {files[name]}\n" for name in sorted(files)).encode()).digest()
 
 
-def write_sealed(
+def write_sealed(  # noqa: PLR0917
     path: Path | str,
     facts: Facts,
     index: Index,

@@ -1,7 +1,7 @@
 """A whole split network: the outer parts here, the inner part behind a backend.
 
 Purpose: ``load(path, policy)`` -> ``session.run(inputs)``.
-Guarantees: the outer networks are those that the package's signature covers; each answer states the backend's guarantee.
+Guarantees: the outer networks are those that the signature covers; each answer states the backend's guarantee.
 Does not guarantee: anything about the outer layers; they run in the open, under ONNX Runtime.
 """
 

@@ -156,7 +156,7 @@ class Package:
             yield _read_at(self._file, self._offsets[name] + at, min(chunk_bytes, entry.size_bytes - at))
 
     def place(self, name: str) -> tuple[int, int]:
-        """(offset in the file, length) of an entry's data, for readers that authenticate it themselves. Raises KK-F28."""
+        """(offset, length) of an entry's data in the file, for readers that check it themselves. Raises KK-F28."""
         return self._offsets[self.entry(name).name], self.entry(name).size_bytes
 
     def map_unchecked(self, name: str) -> memoryview:

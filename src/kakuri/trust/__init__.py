@@ -3,7 +3,8 @@
 Purpose: the vocabulary every protection uses for its assumptions.
 Guarantees: importing this module imports nothing that handles a secret; ``kakuri.trust.secret_file`` is imported by
 name, and import-linter keeps it out of server code.
-Does not guarantee: sealing, attestation or key release; they come with the rooms that need them.
+Does not guarantee: attestation or key release; they come with the rooms that need them. ``trust.device_key`` (what
+packages are sealed to) and ``trust.signing`` (who made them) are imported by name too.
 """
 
 from kakuri.trust.entropy import RandomnessKindError, SeededRandomness, SystemEntropy, require_system_entropy

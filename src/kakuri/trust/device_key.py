@@ -1,8 +1,8 @@
 """The key that packages are sealed to.
 
-Purpose: ``DeviceKey`` makes and stores the X25519 key pair of one device; ``Recipient`` is its public half.
-Guarantees: the private half lies in a ``.kkey`` file (mode 0600) that nothing in Kakuri's Python reads: the enclave's worker
-    opens it. HPKE comes from ``cryptography``.
+Purpose: ``new_device_key`` makes and stores the X25519 key pair of one device; ``Recipient`` is its public half.
+Guarantees: the private half lies in a ``.kkey`` file (mode 0600) that nothing in Kakuri's Python reads: the
+    enclave's worker opens it. HPKE comes from ``cryptography``.
 Does not guarantee: that the device's owner cannot read the file. Without a TPM or another user id they can; see
     docs/enclave.md.
 Source: RFC 9180, base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM.

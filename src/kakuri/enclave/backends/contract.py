@@ -33,7 +33,7 @@ class Policy:
     """
 
     signer: SignerPublic
-    device_key: Path
+    device_key: Path | str
     minimum_version: int = 1
     secure_memory_bytes: int = 10 * MIB
     allow_swappable_memory: bool = False

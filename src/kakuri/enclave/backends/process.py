@@ -14,6 +14,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
+import signal
 import socket
 import struct
 from collections.abc import Iterator, Mapping
@@ -31,7 +33,7 @@ from kakuri.trust.device_key import recipient_of
 _HEAD = struct.Struct("<IIQ")
 _REPORT = struct.Struct("<IIQ32s")
 _START, _LOAD, _INVOKE, _INVOKE_SEALED, _ATTEST = range(1, 6)
-_START_SECONDS, _LOAD_SECONDS = 30.0, 600.0
+_START_SECONDS, _LOAD_SECONDS, _END_SECONDS = 30.0, 600.0, 10.0
 _ANSWER_BYTES = 32 << 10  # per exchange, so that neither side waits for the other with full buffers
 _HIGH = 100
 _MEMORY = {
@@ -192,8 +194,7 @@ class ProcessSession:
         """End the worker; it wipes its memory when the socket closes."""
         self._socket.close()
         if self._process:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(self._process, 0)
+            _end(self._process)
             self._process = 0
 
     def __enter__(self) -> Self:
@@ -205,14 +206,20 @@ class ProcessSession:
         self.close()
 
     def _exchange(self, what: int, count: int, payload: bytes | memoryview) -> bytes:
-        """Send a request and return the reply's payload. Raises KK-W10 to KK-W13."""
+        """Send a request and return the reply's payload. Raises KK-W10 to KK-W13.
+
+        Whatever interrupts an exchange ends the session: what the worker would say next belongs to no request.
+        """
         try:
             self._socket.sendall(_HEAD.pack(what, count, len(payload)))
             self._socket.sendall(payload)
             status, _, size = _HEAD.unpack(self._receive(_HEAD.size))
             reply = self._receive(size)
-        except OSError as error:
-            raise self._ended(str(error)) from None
+        except BaseException as error:
+            self._socket.close()
+            if isinstance(error, OSError):
+                raise self._ended(str(error)) from None
+            raise
         if status:
             code, text = _REFUSALS.get(status, ("KK-W13", "the worker refused the request"))
             raise KakuriError(code, text, where=self._package.path)
@@ -221,7 +228,7 @@ class ProcessSession:
     def _receive(self, size: int) -> bytes:
         buffer = bytearray(size)
         view = memoryview(buffer)
-        while len(view):
+        while view:
             got = self._socket.recv_into(view)
             if not got:
                 raise self._ended("it closed its socket")
@@ -274,6 +281,14 @@ def _in_memory(program: bytes) -> Iterator[int]:
         seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
         fcntl.fcntl(number, fcntl.F_ADD_SEALS, seals)
         yield number
+
+
+def _end(process: int) -> None:
+    """Wait for a worker whose socket is closed; one that still computes after a while is killed."""
+    with contextlib.suppress(ChildProcessError, ProcessLookupError), _descriptor(os.pidfd_open(process)) as handle:
+        if not select.select([handle], [], [], _END_SECONDS)[0]:
+            os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
 
 
 def _policy_bytes(policy: Policy) -> bytes:

@@ -1,0 +1,203 @@
+"""The document's LeNet in five partitions and three sizes: sealed in the process backend, and unprotected.
+
+Purpose: ``kakuri bench enclave-lenet``.
+Measured: load_seconds, from the package's (or the blob's) file to weights in allocated memory, signature checks and the
+start of the worker included; start_seconds, the part of it until the worker stands, empty; inference_seconds, from the
+image to the scores, outer layers included, in turns with the unprotected side; medians of ``runs``. max_error: largest
+difference of the scores from ONNX Runtime on the unsplit network.
+``load_ratio`` and ``inference_ratio`` are ours divided by unprotected: the same generated C, compiled with the same
+flags, in this process, its blob read from a file. Weights are random (seeded): time does not depend on their values.
+Source: S0, section 3.2 and figures 1 and 2.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from kakuri import enclave, model
+from kakuri.bench.rows import Options, Row
+from kakuri.enclave.backends.contract import Policy
+from kakuri.enclave.backends.process import ProcessBackend
+from kakuri.enclave.planning import ENTRY, EnclavePlan
+from kakuri.enclave.sealed import open_sealed
+from kakuri.enclave.session import OuterNetwork
+from kakuri.model.importers.onnx import normalize, parse
+from kakuri.model.layers import mark_layers
+from kakuri.trust.device_key import new_device_key
+from kakuri.trust.entropy import SeededRandomness
+from kakuri.trust.signing import Signer
+
+SIZES = (14, 28, 56)
+PARTITIONS = {"0-10": "0:10", "1-10": "1:10", "5-10": "5:10", "9-10": "9:10", "none": ""}
+_KINDS = ["convolutional", "maxpool", "convolutional", "maxpool", "connected", "dropout", "connected", "dropout"]
+Arrays = dict[str, NDArray[Any]]
+
+
+def lenet(side: int) -> ir.Model:
+    """The eleven layers of the document for (1, 1, side, side), seeded random weights. Odd sides are rounded up."""
+    rng = SeededRandomness(0, f"lenet-{side}").generator()
+    nodes, constants = [], {}
+    value, channels, features = "input", 1, 6 * (-(-side // 4)) ** 2
+
+    def add(layer: int, op_type: str, *shapes: tuple[int, ...], **attributes: Any) -> None:
+        nonlocal value
+        name, inputs = f"layer{layer}.{op_type.lower()}", [value]
+        for role, shape in zip(("weight", "bias"), shapes, strict=False):
+            fan_in = int(np.prod(shape[1:])) or 1
+            constants[f"layer{layer}.{role}"] = (rng.standard_normal(shape) / np.sqrt(fan_in)).astype(np.float32)
+            inputs.append(f"layer{layer}.{role}")
+        value = f"{name}.out"
+        nodes.append(helper.make_node(op_type, inputs, [value], name=name, **attributes))
+
+    for layer in (0, 2):
+        add(layer, "Conv", (6, channels, 5, 5), (6,), pads=[2, 2, 2, 2])
+        add(layer, "Relu")
+        add(layer + 1, "MaxPool", kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 1, 1])
+        channels = 6
+    add(4, "Flatten")
+    for layer, outputs in ((4, 120), (6, 84), (8, 10)):
+        add(layer, "Gemm", (outputs, features), (outputs,), transB=1)
+        if layer < 8:
+            add(layer, "Relu")
+        features = outputs
+    add(9, "Softmax", axis=1)
+    graph = helper.make_graph(
+        nodes,
+        f"lenet-{side}",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 1, side, side])],
+        [helper.make_tensor_value_info(value, TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    net = normalize(parse(proto.SerializeToString()))
+    mark_layers(net, [*_KINDS, "connected", "softmax", "cost"])
+    return net
+
+
+class Unprotected:
+    """The same generated code in this process, its blob in ordinary memory."""
+
+    def __init__(self, plan: EnclavePlan, folder: Path) -> None:
+        source = plan.code.build(folder / "source")
+        self._library = source.compile(folder, shared=True)
+        self._blob = folder / "source" / f"{ENTRY}_weights.bin"
+        self._plan = plan
+        self._before = OuterNetwork(plan.cut.before) if plan.cut.before is not None else None
+        self.load()
+
+    def load(self) -> None:
+        self._function = getattr(ctypes.CDLL(str(self._library)), ENTRY)
+        blob = self._blob.read_bytes()
+        self._weights = _aligned(len(blob))
+        self._weights[:] = np.frombuffer(blob, np.uint8)
+        self._arena = _aligned(max(self._plan.code.program.arena_bytes, 64))
+
+    def run(self, values: Arrays) -> NDArray[Any]:
+        """One sample."""
+        facts = self._plan.facts
+        known = values | self._before.run(values) if self._before is not None else values
+        inputs = [np.ascontiguousarray(known[item.name]) for item in facts.entering]
+        outputs = [np.empty(item.shape, item.dtype) for item in facts.leaving]
+        pointers = [(ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays)) for arrays in (inputs, outputs)]
+        places = [
+            part for array in (self._arena, self._weights) for part in (ctypes.c_void_p(array.ctypes.data), array.size)
+        ]
+        status = self._function(*pointers, places[0], ctypes.c_size_t(places[1]), places[2], ctypes.c_size_t(places[3]))
+        assert status == 0
+        return outputs[0]
+
+
+def run(options: Options) -> list[Row]:
+    rows: list[Row] = []
+    for side in SIZES:
+        for name, layers in PARTITIONS.items():
+            case = f"{side}x{side}/{name}"
+            if options.case in case:
+                options.report(case)
+                rows += _measure(lenet(side), case, layers, max(3, options.runs))
+    return rows
+
+
+def _measure(net: ir.Model, case: str, layers: str, runs: int) -> list[Row]:
+    side = int(case.split("x", maxsplit=1)[0])
+    samples = SeededRandomness(1, case).generator().random((runs, 1, 1, side, side), dtype=np.float32)
+    expected = model.reference_outputs(net, samples[:, 0])
+    plan = enclave.plan(net, layers=layers or "0:10")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        plain = Unprotected(plan, folder)
+        plain_load = _median(plain.load, runs)
+        if not layers:
+            times, error = _in_turns([plain.run], samples, expected)
+            return [Row("unprotected", case, _figures(plain_load, times[0], error))]
+        signer = Signer.generate()
+        recipient = new_device_key(folder / "device.kkey")
+        path = plan.build(folder / "net.kkr", recipient, signer)
+        policy = Policy(signer.public, folder / "device.kkey")
+        start = _median(lambda: _only_start(path, policy), runs)
+        ours_load = _median(lambda: enclave.load(path, policy).close(), runs)
+        with enclave.load(path, policy) as session:
+            output = plan.facts.outputs[0]
+            (plain_time, ours_time), error = _in_turns(
+                [plain.run, lambda values: session.run(values).outputs[output]], samples, expected
+            )
+            guarantee = f"{session.guarantee.kind}, {session.guarantee.memory}"
+    ours = _figures(ours_load, ours_time, error) | {
+        "start_seconds": start,
+        "load_ratio": ours_load / plain_load,
+        "inference_ratio": ours_time / plain_time,
+        "secure_bytes": plan.facts.secure_bytes,
+        "guarantee": guarantee,
+    }
+    return [Row("kakuri", case, ours), Row("unprotected", case, _figures(plain_load, plain_time, error))]
+
+
+def _figures(load: float, inference: float, error: float) -> dict[str, float | int | str]:
+    return {"load_seconds": load, "inference_seconds": inference, "max_error": error}
+
+
+def _only_start(path: Path, policy: Policy) -> None:
+    with open_sealed(path, policy.signer) as package, ProcessBackend().start(package, policy):
+        pass
+
+
+def _in_turns(
+    systems: list[Callable[[Arrays], NDArray[Any]]], samples: NDArray[np.float32], expected: NDArray[Any]
+) -> tuple[list[float], float]:
+    """Median seconds of each system, sample by sample in turns, and the largest error of any."""
+    seconds: list[list[float]] = [[] for _ in systems]
+    error = 0.0
+    for sample, wanted in zip(samples, expected, strict=True):
+        for index, system in enumerate(systems):
+            system({"input": sample})
+            begin = time.perf_counter()
+            scores = system({"input": sample})
+            seconds[index].append(time.perf_counter() - begin)
+            error = max(error, float(np.abs(scores - wanted).max()))
+    return [statistics.median(times) for times in seconds], error
+
+
+def _median(action: Callable[[], None], runs: int) -> float:
+    times = []
+    for _ in range(runs):
+        begin = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times)
+
+
+def _aligned(size: int) -> NDArray[np.uint8]:
+    raw = np.empty(size + 64, np.uint8)
+    skip = -raw.ctypes.data % 64
+    return raw[skip : skip + size]
