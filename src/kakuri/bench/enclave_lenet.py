@@ -110,10 +110,9 @@ class Unprotected:
         inputs = [np.ascontiguousarray(known[item.name]) for item in facts.entering]
         outputs = [np.empty(item.shape, item.dtype) for item in facts.leaving]
         pointers = [(ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays)) for arrays in (inputs, outputs)]
-        places = [
-            part for array in (self._arena, self._weights) for part in (ctypes.c_void_p(array.ctypes.data), array.size)
-        ]
-        status = self._function(*pointers, places[0], ctypes.c_size_t(places[1]), places[2], ctypes.c_size_t(places[3]))
+        arena, weights = (ctypes.c_void_p(array.ctypes.data) for array in (self._arena, self._weights))
+        sizes = [ctypes.c_size_t(array.size) for array in (self._arena, self._weights)]
+        status = self._function(*pointers, arena, sizes[0], weights, sizes[1])
         assert status == 0
         return outputs[0]
 

@@ -111,7 +111,8 @@ class ProcessSession:
         except BaseException:
             self.close()
             raise
-        memory, abi, secure_bytes, self._public_key = _REPORT.unpack(report)
+        memory, abi, secure_bytes, public_key = _REPORT.unpack(report)
+        self._public_key: bytes = public_key
         network = "TCP too" if abi >= 4 else "no network rules"
         files = f"Landlock ABI {abi} denies every file, {network}" if abi else "no Landlock here; seccomp alone"
         self._guarantee = Guarantee(
@@ -160,7 +161,7 @@ class ProcessSession:
         sizes = [_bytes_of(item) for item in facts.leaving]
         step = max(1, _ANSWER_BYTES // sum(sizes))
         parts = [
-            self._exchange(_INVOKE, len(payload[at : at + step]), memoryview(payload[at : at + step]).cast("B"))
+            self._exchange(_INVOKE, len(payload[at : at + step]), payload[at : at + step].data.cast("B"))
             for at in range(0, batch, step)
         ]
         whole = np.frombuffer(b"".join(parts), np.uint8).reshape(batch, sum(sizes))
