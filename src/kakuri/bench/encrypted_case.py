@@ -1,8 +1,9 @@
-"""One network on encrypted images: ours, and for channel-wise packing the same circuit on seal-python, image by image.
+"""One network on encrypted images: ours and a peer, image by image in turns.
 
-Purpose: what ``encrypted-mnist`` and ``encrypted-cifar10`` share. Latency of ours runs from query bytes to answer
-bytes; the peer's from ciphertexts to ciphertexts, plaintexts encoded beforehand. Labels are compared with ONNX
-Runtime's on the same images.
+Purpose: what ``encrypted-mnist`` and ``encrypted-cifar10`` share. The peer is seal-python with the same circuit where
+the packing is channel-wise, Orion with the same network where the planner chose, none for batch packing. Latency of
+ours runs from query bytes to answer bytes; the peer's from ciphertexts to ciphertexts, plaintexts encoded beforehand.
+Labels are compared with ONNX Runtime's on the same images.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from kakuri import _ckks, encrypted, model
 from kakuri.bench.environment import default_folder, peer_python
+from kakuri.bench.orion_job import write_orion_job
 from kakuri.bench.rows import Options, Row
 from kakuri.bench.worker import Worker
 from kakuri.encrypted import program as p
@@ -54,7 +56,7 @@ class _Case:
 
 
 def measure(subject: Subject, options: Options) -> list[Row]:
-    """Ours, and for channel-wise packing seal-python's row."""
+    """Ours, and the peer's row where there is one."""
     packing = options.settings.get("packing", "auto")
     plan = plan_for(subject.weights, packing, subject.calibration)
     case = _Case(subject.name, plan, subject.images, subject.labels, model.reference_outputs(plan.net, subject.images))
@@ -68,12 +70,16 @@ def measure(subject: Subject, options: Options) -> list[Row]:
         ours = Worker([sys.executable, "-m", "kakuri.bench.ours_encrypted", job], options.threads)
         if plan.recipe.packing == "batch":
             return [_all_at_once(case, ours)]
-        if plan.recipe.packing != "channel":
+        peer, script = ("seal-python", "seal_program.py") if packing == "channel" else ("orion-fhe", "orion_program.py")
+        if packing == "channel":
+            export_program(plan, job, subject.images[: options.runs])
+        elif packing == "auto":
+            write_orion_job(plan.network, subject.images[: options.runs], subject.calibration, job)
+        else:
             return [_one_by_one(case, ours, options)]
-        export_program(plan, job, subject.images[: options.runs])
-        script = Path(__file__).with_name("peers") / "seal_program.py"
-        peer = Worker([peer_python(default_folder(), options.report), script, job], options.threads)
-        return _in_turns(case, ours, peer, options)
+        path = Path(__file__).with_name("peers") / script
+        theirs = Worker([peer_python(default_folder(), options.report), path, job], options.threads)
+        return _in_turns(case, ours, theirs, peer, options)
 
 
 def plan_for(weights: Path, packing: str, calibration: NDArray[np.float32]) -> encrypted.EncryptedPlan:
@@ -94,10 +100,10 @@ def _one_by_one(case: _Case, ours: Worker, options: Options) -> Row:
     return Row("kakuri", case.name, _our_figures(case, answers, ours.ready, summary))
 
 
-def _in_turns(case: _Case, ours: Worker, peer: Worker, options: Options) -> list[Row]:
+def _in_turns(case: _Case, ours: Worker, peer: Worker, name: str, options: Options) -> list[Row]:
     answers: list[dict[str, Any]] = []
     theirs: list[dict[str, Any]] = []
-    options.report(f"{case.name}: setting up seal-python (plaintexts are encoded before the clock starts)")
+    options.report(f"{case.name}: setting up {name} (plaintexts are encoded before the clock starts)")
     with ours as a, peer as b:
         for i in range(len(case.images)):
             answers.append(a.run(i))
@@ -106,14 +112,14 @@ def _in_turns(case: _Case, ours: Worker, peer: Worker, options: Options) -> list
             options.report(f"{case.name}: image {i + 1} of {len(case.images)}")
         our_summary, their_summary = a.finish(), b.finish()
     figures = _our_figures(case, answers, ours.ready, our_summary)
-    seal = _timing([x["seconds"] for x in theirs]) | {
+    other = _timing([x["seconds"] for x in theirs]) | {
         "images": len(theirs),
         "label_agreement_percent": _agreement(np.asarray([x["values"] for x in theirs]), case.expected),
         "peak_bytes": their_summary["peak_bytes"],
         "setup_seconds": peer.ready["setup_seconds"],
     }
-    figures["ratio"] = seal["latency_seconds"] / figures["latency_seconds"]
-    return [Row("kakuri", case.name, figures), Row("seal-python", case.name, seal)]
+    figures["ratio"] = other["latency_seconds"] / figures["latency_seconds"]
+    return [Row("kakuri", case.name, figures), Row(name, case.name, other)]
 
 
 def _all_at_once(case: _Case, ours: Worker) -> Row:

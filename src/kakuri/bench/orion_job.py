@@ -29,19 +29,20 @@ LOG_NS = (13, 14, 15, 16)
 CALIBRATION_IMAGES = 100
 
 
-def write_orion_job(network: Network, images: NDArray[np.float32], folder: Path) -> None:
-    """network.json, weights.npz and images.npz in ``folder``. images: (n, c, h, w). Raises KK-C23."""
+def write_orion_job(
+    network: Network, images: NDArray[np.float32], calibration: NDArray[np.float32], folder: Path
+) -> None:
+    """network.json, weights.npz and inputs.npz in ``folder``. images, calibration: (n, c, h, w). Raises KK-C23."""
     arrays: dict[str, NDArray[np.float64]] = {}
     layers = [_exported(layer, f"layer{i}", arrays) for i, layer in enumerate(_merged_pools(_chain(network)))]
     job = {
         "layers": layers,
         "outputs": math.prod(network.output_shape),
-        "calibration": min(CALIBRATION_IMAGES, len(images)),
         "configuration": _configuration(sum(_depth(layer) for layer in layers)),
     }
     (folder / "network.json").write_text(json.dumps(job), encoding="utf-8")
     np.savez(folder / "weights.npz", **arrays)  # type: ignore[arg-type]
-    np.savez(folder / "images.npz", images=images)
+    np.savez(folder / "inputs.npz", images=images, calibration=calibration[:CALIBRATION_IMAGES])
 
 
 def _chain(network: Network) -> list[Layer]:

@@ -1,7 +1,7 @@
 """Peer: the same network on Orion (Lattigo underneath), as its users write it.
 
 Runs in ``.venv-bench`` with numpy, torch and orion only; knows nothing of kakuri. argv[1] is a job folder with
-``network.json`` (a chain of layers, batch normalisation already folded), ``weights.npz`` and ``images.npz``, written by
+``network.json`` (a chain of layers, batch normalisation already folded), ``weights.npz`` and ``inputs.npz``, written by
 ``kakuri.bench.orion_job``. Speaks the protocol of ``kakuri.bench.worker``.
 
 Orion prints while it works, also from its Go library, so the protocol keeps a copy of the real stdout and everything
@@ -92,7 +92,8 @@ def main() -> None:
     os.dup2(2, 1)
     job = json.loads((folder / "network.json").read_text(encoding="utf-8"))
     arrays = dict(np.load(folder / "weights.npz", allow_pickle=False))
-    images = torch.tensor(np.load(folder / "images.npz", allow_pickle=False)["images"])
+    inputs = np.load(folder / "inputs.npz", allow_pickle=False)
+    images, calibration = torch.tensor(inputs["images"]), torch.tensor(inputs["calibration"])
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
     start = time.perf_counter()
@@ -100,8 +101,7 @@ def main() -> None:
     net = Chain(job["layers"], arrays)
     net.eval()
     # A loader, not a tensor: Orion packs for the batch size that calibration shows it.
-    calibration = torch.utils.data.TensorDataset(images[: job["calibration"]])
-    orion.fit(net, torch.utils.data.DataLoader(calibration, batch_size=1))
+    orion.fit(net, torch.utils.data.DataLoader(torch.utils.data.TensorDataset(calibration), batch_size=1))
     level = orion.compile(net)
     setup = time.perf_counter() - start
     net.he()
