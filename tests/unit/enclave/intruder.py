@@ -22,7 +22,7 @@ class _Span(ctypes.Structure):
 def _spans(pid: int) -> Iterator[tuple[int, int]]:
     """Start and length of each readable mapping, or of the page that the caller knows of."""
     try:
-        with open(f"/proc/{pid}/maps", encoding="ascii") as maps:
+        with open(f"/proc/{pid}/maps", encoding="utf-8") as maps:
             lines = maps.read().splitlines()
     except OSError:
         yield int(sys.argv[3]), 4096

@@ -25,6 +25,7 @@ from tests.unit.enclave import intruder
 from tests.unit.enclave.privileges import NOBODY
 
 ROOT = os.geteuid() == 0
+USER = NOBODY if ROOT else None
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def attack(way: str, pid: int, address: int) -> dict:
 def test_the_worker_s_memory_stays_closed_and_an_open_process_does_not(victim, way):
     _, _, worker = victim
     assert attack(way, worker, known_address(worker)) == {"read": 0}
-    with subprocess.Popen(["sleep", "60"], user=NOBODY if ROOT else None) as unprotected:
+    with subprocess.Popen(["sleep", "60"], user=USER, group=USER, extra_groups=[] if ROOT else None) as unprotected:
         try:
             assert attack(way, unprotected.pid, 0)["read"] > 0
         finally:
