@@ -13,6 +13,7 @@ from kakuri.encrypted.chain import CONJUGATE_INVARIANT, STANDARD
 from kakuri.encrypted.execute import encode_constants, execute
 from kakuri.encrypted.fuse import fuse_rescales
 from kakuri.encrypted.multiplexed.chains import ChainSearch
+from kakuri.encrypted.multiplexed.choose import Wanted, choose
 from kakuri.encrypted.multiplexed.compile import Design, compile_assignment, compile_multiplexed, lay_out
 from kakuri.encrypted.multiplexed.cover import cover, pose, values
 from kakuri.encrypted.multiplexed.layout import Layout
@@ -23,9 +24,10 @@ from kakuri.encrypted.multiplexed.scales import ElasticChain, Policy
 from kakuri.encrypted.multiplexed.split import split
 from kakuri.encrypted.multiplexed.steps import PoolFold, Transform
 from kakuri.encrypted.noise import NoiseModel
+from kakuri.encrypted.wire import WireLayout
 from kakuri.errors import KakuriError
-from tests.unit.encrypted.networks import Chain, four_layer_cnn, three_layer_cnn
-from tests.unit.encrypted.simulate import multiplexed
+from tests.unit.encrypted.networks import Chain, answer, four_layer_cnn, three_layer_cnn
+from tests.unit.encrypted.simulate import multiplexed, run
 
 POLICY = Policy(34, 30, 28, 24, (26, 48))
 
@@ -176,3 +178,72 @@ def test_fused_rescales_change_nothing_but_the_count_of_instructions():
     assert rescales > 0
     assert outputs[0].level == program.output_level
     assert outputs[0].scale == pytest.approx(program.output_scale)
+
+
+def residual_network():
+    """Three blocks of the ResNet-8 class with strided 1x1 shortcuts on 32x32 images, squares with a linear term."""
+    net = Chain((3, 32, 32)).conv(8, 3, pad=1).poly(0.0, 0.3, 0.2)
+    for channels, stride in ((8, 1), (16, 2), (32, 2)):
+        skip, shape = net.last, net.shape
+        net.conv(channels, 3, stride, pad=1).poly(0.0, 0.3, 0.2).conv(channels, 3, pad=1)
+        main, main_shape = net.last, net.shape
+        if stride != 1:
+            net.last, net.shape = skip, shape
+            skip = net.conv(channels, 1, stride).last
+            net.last, net.shape = main, main_shape
+        net.plus(skip).poly(0.0, 0.3, 0.2)
+    return net.pool(8, divisor=64.0).flatten().dense(10).network()
+
+
+@pytest.mark.slow
+def test_a_residual_network_fits_a_ring_and_answers_right():
+    network = residual_network()
+    x = np.random.default_rng(0).uniform(-1, 1, size=(1, *network.input_shape))
+    expected = answer(network, x)
+    got = run(network, "multiplexed", x, slots=16384)
+    np.testing.assert_allclose(got, expected, atol=2e-3 * np.abs(expected).max())
+    typical = dict.fromkeys(network.value_names(), 1.0)
+    search = ChainSearch(lay_out(network, 15, 32768), typical, 15, CONJUGATE_INVARIANT, 4, 6)
+    best = search.best(tolerance=0.02)
+    assert best is not None
+    assert best.chain.parameters().security_bits == 128
+
+
+def test_a_network_too_deep_for_the_ring_names_its_deepest_activation():
+    net = Chain((1, 4, 4))
+    for _ in range(6):
+        net.conv(1, 3, pad=1).poly(0.0, 0.0, 1.0)
+    wanted = Wanted((12,), tolerance=1e-3, integer_bits=4, largest_bits=6)
+    with pytest.raises(KakuriError, match="KK-E20") as refusal:
+        choose(net.flatten().dense(2).network(), {}, wanted)
+    assert refusal.value.problem.where == "polynomial11"
+    assert "levels take" in str(refusal.value)
+    assert "larger ring" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"places": "AAAA"},
+        {"places": "not base64"},
+        {"count": 1 << 40},
+        {"count": 3},
+        {"ciphertexts": 0},
+        {"shape": [0, 2]},
+        {"shape": [10**9]},
+    ],
+)
+def test_damaged_wire_layouts_are_refused(change):
+    layout = WireLayout((2, 2), 1, np.zeros(4, dtype=np.int64), np.arange(4), np.arange(4), batched=False)
+    data = layout.to_dict()
+    assert WireLayout.from_dict(data, 8, every_element=True) == layout
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        WireLayout.from_dict(data | change, 8, every_element=True)
+
+
+def test_a_wire_layout_may_repeat_elements_and_leave_some_out():
+    layout = WireLayout((3,), 2, np.array([0, 1, 1]), np.array([0, 0, 3]), np.array([2, 2, 0]), batched=False)
+    packed = layout.pack(np.array([[5.0, 6.0, 7.0]]), 4)
+    assert packed.tolist() == [[7.0, 0.0, 0.0, 0.0], [7.0, 0.0, 0.0, 5.0]]
+    with pytest.raises(ValueError, match="places"):
+        WireLayout.from_dict(layout.to_dict(), 4, every_element=True)

@@ -92,6 +92,12 @@ class ChainSearch:
                 best = found
         return best
 
+    def least(self) -> tuple[int, int, float]:
+        """Levels and bits of moduli at the coarsest scales, and log2 of the error at the finest: why nothing fits."""
+        coarse, fine = families()[0].policy(MESSAGE_BITS[0]), families()[0].policy(MESSAGE_BITS[1])
+        bits, _ = self.sketch(coarse)
+        return len(bits) - 1, sum(bits), math.log2(self.sketch(fine)[1])
+
     def _coarsest(self, family: Family, tolerance: float) -> Policy | None:
         """The smallest message scale of ``family`` that is precise enough, by bisection: errors fall as scales grow."""
         low, high = MESSAGE_BITS

@@ -11,11 +11,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kakuri import _ckks
 from kakuri.encrypted.chain import CONJUGATE_INVARIANT, STANDARD, Chain, slots_of
 from kakuri.encrypted.compile import Compiled
 from kakuri.encrypted.multiplexed.chains import Candidate, ChainSearch
 from kakuri.encrypted.multiplexed.compile import Design, compile_assignment, lay_out
-from kakuri.encrypted.network import Network
+from kakuri.encrypted.network import Network, Polynomial
 from kakuri.encrypted.noise import NoiseModel
 from kakuri.errors import KakuriError
 
@@ -36,10 +37,10 @@ def choose(network: Network, typical: Mapping[str, float], wanted: Wanted) -> tu
     """Raises KK-E20 when no ring is large enough, KK-E14 when no layout fits."""
     tried: list[str] = []
     for log_n in wanted.log_ns:
-        rings = [_best(network, typical, wanted, log_n, ring) for ring in wanted.rings]
-        found = [option for option in rings if option is not None]
+        options = [_best(network, typical, wanted, log_n, ring) for ring in wanted.rings]
+        found = [option for option in options if not isinstance(option, str)]
         if not found:
-            tried.append(f"2^{log_n}: no layout, or no chain of 128-bit security is precise enough")
+            tried.append(f"2^{log_n}: " + next(option for option in options if isinstance(option, str)))
             continue
         search, best = min(found, key=lambda pair: pair[1].seconds)
         chain = best.chain
@@ -57,24 +58,40 @@ def choose(network: Network, typical: Mapping[str, float], wanted: Wanted) -> tu
     raise KakuriError(
         "KK-E20",
         f"no ring gives an error of {wanted.tolerance:.1e} at 128-bit security",
+        where=_deepest(network),
         got="; ".join(tried),
         limit="rings " + ", ".join(f"2^{log_n}" for log_n in wanted.log_ns),
-        hint="lower precision_bits, lower-degree activations, or fewer layers",
+        hint="lower precision_bits, lower-degree activations, pruning, fewer layers, or a larger ring",
     )
 
 
 def _best(
     network: Network, typical: Mapping[str, float], wanted: Wanted, log_n: int, ring: str
-) -> tuple[ChainSearch, Candidate] | None:
+) -> tuple[ChainSearch, Candidate] | str:
+    """The best design of one ring, or why there is none."""
     try:
         assignment = lay_out(network, log_n, slots_of(log_n, ring))
     except KakuriError as error:
         if error.problem.code != "KK-E14" or log_n == wanted.log_ns[-1]:
             raise
-        return None
+        return str(error.problem.what)
     search = ChainSearch(assignment, typical, log_n, ring, wanted.integer_bits, wanted.largest_bits)
     best = search.best(wanted.tolerance)
-    return None if best is None else (search, best)
+    if best is not None:
+        return search, best
+    levels, bits, error_bits = search.least()
+    limit = _ckks.max_log_qp(log_n)
+    return f"{levels} levels take {bits} bits at least, {limit:.0f} are secure; finest error 2^{error_bits:.0f}"
+
+
+def _deepest(network: Network) -> str:
+    """The node that has most activations above it: the one whose levels are wanting."""
+    depth: dict[str, int] = {network.input_name: 0}
+    for layer in network.layers:
+        own = int(isinstance(layer, Polynomial))
+        depth[layer.output] = own + max(depth[name] for name in layer.inputs)
+    activations = [layer for layer in network.layers if isinstance(layer, Polynomial)]
+    return max(activations, key=lambda layer: depth[layer.output]).name if activations else network.layers[-1].name
 
 
 def bits_of(largest: float, headroom: float) -> int:
