@@ -59,7 +59,8 @@ def _case(path: Path, options: Options) -> list[Row]:
         difference = source.check(inputs).worst.relative
         library = source.compile(job, shared=True)
         model.save(net, job / "net.onnx")
-        np.savez(job / "inputs.npz", **{str(index): array for index, array in enumerate(inputs)})  # type: ignore[arg-type]
+        named: dict[str, Any] = {str(index): array for index, array in enumerate(inputs)}
+        np.savez(job / "inputs.npz", **named)
         record = {
             "library": str(library),
             "entry": plan.entry,

@@ -72,9 +72,10 @@ def command(
             )
         code = codegen.plan(load_model(source), target=target, entry=entry, weights=weights, comments=comments)
         code.build(package, overwrite=force)
-        files = sorted(code.files())
+        written = sorted(code.files())
         output.result(
-            {"folder": str(package), "files": files, "plan": code.to_dict()}, facts({str(package): ", ".join(files)})
+            {"folder": str(package), "files": written, "plan": code.to_dict()},
+            facts({str(package): ", ".join(written)}),
         )
         return
     if keys is None:
