@@ -15,7 +15,7 @@ from kakuri.errors import KakuriError, KakuriWarning
 from kakuri.version import __version__
 
 if TYPE_CHECKING:
-    from kakuri import attacks, audit, encrypted, model, package, trust, zoo
+    from kakuri import attacks, audit, encrypted, model, package, personal, trust, zoo
     from kakuri.model import check, load
 
 __all__ = [
@@ -29,11 +29,12 @@ __all__ = [
     "load",
     "model",
     "package",
+    "personal",
     "trust",
     "zoo",
 ]
 
-_ROOMS = frozenset({"attacks", "audit", "encrypted", "model", "package", "trust", "zoo"})
+_ROOMS = frozenset({"attacks", "audit", "encrypted", "model", "package", "personal", "trust", "zoo"})
 _FUNCTIONS = {"load": "kakuri.model", "check": "kakuri.model"}
 
 

@@ -6,7 +6,7 @@ Does not guarantee: that a message is safe to send across a trust boundary; erro
 
 Codes are ``KK-<letter><two digits>``; the letter names the room:
 A audit and attacks, C command line, D data, E encrypted plan and compile, F files (.kkr, keys, ciphertexts),
-K keys and parameters, M model, N native kernel, Z zoo and training.
+K keys and parameters, M model, N native kernel, P personalisation, S sandbox, Z zoo and training.
 """
 
 from __future__ import annotations

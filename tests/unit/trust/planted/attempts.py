@@ -202,7 +202,8 @@ STOPPED = (
 )
 REFUSED = (
     "fork write_outside truncate_outside change_mode change_times change_attribute link_outside move_outside "
-    "lock_outside read_home signal_parent rename_process anonymous_file raise_limit write_parents_files foreign_descriptor"
+    "lock_outside read_home signal_parent rename_process anonymous_file raise_limit write_parents_files "
+    "foreign_descriptor"
 )
 
 
