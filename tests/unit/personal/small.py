@@ -31,7 +31,7 @@ def data() -> personal.GeneralData:
     samples = np.concatenate([pictures(label, 20, 1) for label in range(CLASSES)])
     labels = np.repeat(np.arange(CLASSES), 20)
     names = tuple(f"p{label}" for label in range(CLASSES))
-    return personal.GeneralData(samples, labels, names, np.tile(np.arange(20) >= 14, classes))
+    return personal.GeneralData(samples, labels, names, np.tile(np.arange(20) >= 14, CLASSES))
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kakuri.trust.sandbox import bpf, filter
@@ -50,6 +50,7 @@ word = st.one_of(st.integers(0, 2**64 - 1), st.sampled_from([0, 1, 4, PID, 0x545
 
 
 @pytest.mark.parametrize("machine", sorted(AUDIT_ARCH))
+@settings(deadline=None)
 @given(number=st.integers(0, 500), arguments=st.tuples(*[word] * 6))
 def test_every_call_gets_what_its_rule_says(machine: str, number: int, arguments: tuple[int, ...]) -> None:
     rules = filter.rules(PID)
@@ -60,6 +61,7 @@ def test_every_call_gets_what_its_rule_says(machine: str, number: int, arguments
 
 
 @pytest.mark.parametrize("machine", sorted(AUDIT_ARCH))
+@settings(deadline=None)
 @given(number=st.integers(0, 2**32 - 1), arch=st.integers(0, 2**32 - 1))
 def test_another_architecture_ends_the_process(machine: str, number: int, arch: int) -> None:
     action = decide(bpf.assemble(filter.rules(PID), machine), number, arch, (0,) * 6)
