@@ -14,6 +14,7 @@ from kakuri import personal
 from kakuri.cli.output import JsonOption, facts, output_of
 from kakuri.cli.rooms import load_model
 from kakuri.errors import KakuriError
+from kakuri.model.graph import static_shape
 from kakuri.personal.folders import read_general
 from kakuri.personal.inputs.spec import InputSpec
 from kakuri.personal.planning import PlanSettings
@@ -53,7 +54,7 @@ def command(
     output = output_of(context)
     recipient = _address(address)
     net = load_model(source)
-    shape = tuple(int(d) for d in (net.graph.inputs[0].shape or ()))[1:]
+    shape = static_shape(net.graph.inputs[0])[1:]
     if len(shape) != 3:
         raise KakuriError("KK-P04", "personalisation needs pictures or spectrograms", got=shape, limit="(C, H, W)")
     spec = InputSpec(kind, (shape[0], shape[1], shape[2]), crop, mean, deviation)

@@ -15,14 +15,14 @@ import kakuri as kk
 from kakuri import personal
 from kakuri.personal.planning import PlanSettings
 
-CLASSES, SIDE = 6, 16
+CLASSES, SIDE, WIDTH = 6, 16, 48
 RECIPE = personal.Recipe(views=3, flip=False, shift=1)
 
 
 def pictures(label: int, count: int, seed: int) -> np.ndarray:
     """(count, 1, 16, 16) uint8 of one pattern."""
     pattern = np.random.default_rng(1000 + label).integers(0, 256, (1, SIDE, SIDE))
-    noise = np.random.default_rng([seed, label]).normal(0, 60, (count, 1, SIDE, SIDE))
+    noise = np.random.default_rng([seed, label]).normal(0, 40, (count, 1, SIDE, SIDE))
     return np.clip(pattern + noise, 0, 255).astype(np.uint8)
 
 
@@ -42,7 +42,7 @@ def model() -> ir.Model:
     def drawn(*shape: int) -> np.ndarray:
         return (random.normal(size=shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
 
-    arrays = {"conv.weight": drawn(8, 1, 3, 3), "dense.weight": drawn(16, 512), "dense.bias": np.zeros(16, np.float32)}
+    arrays = {"conv.weight": drawn(8, 1, 3, 3), "dense.weight": drawn(WIDTH, 512), "dense.bias": np.zeros(WIDTH, np.float32)}
     arrays |= {f"norm.{name}": np.ones(8, np.float32) for name in ("scale", "variance")}
     arrays |= {f"norm.{name}": np.zeros(8, np.float32) for name in ("shift", "mean")}
     norm = ["norm.scale", "norm.shift", "norm.mean", "norm.variance"]
@@ -54,12 +54,12 @@ def model() -> ir.Model:
         helper.make_node("Gemm", ["d", "dense.weight", "dense.bias"], ["e"], transB=1),
         helper.make_node("Relu", ["e"], ["f"]),
     ]
-    trunk = _loaded(nodes, arrays, "f", 16)
+    trunk = _loaded(nodes, arrays, "f", WIDTH)
     samples, labels = data().part(held_out=False)
     features = kk.model.reference_outputs(trunk, personal.InputSpec(shape=(1, SIDE, SIDE)).normalize(samples))
     design = np.concatenate([features, np.ones((len(features), 1))], axis=1)
     goal = 10 * np.eye(CLASSES)[labels]
-    solved = np.linalg.solve(design.T @ design + 1e-2 * np.eye(17), design.T @ goal).astype(np.float32)
+    solved = np.linalg.solve(design.T @ design + 1e-2 * np.eye(WIDTH + 1), design.T @ goal).astype(np.float32)
     arrays |= {"head.weight": solved[:-1].T.copy(), "head.bias": solved[-1].copy()}
     head = helper.make_node("Gemm", ["f", "head.weight", "head.bias"], ["scores"], transB=1)
     return _loaded([*nodes, head], arrays, "scores", CLASSES)

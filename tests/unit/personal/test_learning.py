@@ -129,7 +129,7 @@ def test_split_and_join_compute_the_same() -> None:
     x = np.random.default_rng(0).normal(size=(5, 1, 16, 16)).astype(np.float32)
     features = model.reference_outputs(parts.trunk, x)
     whole = model.reference_outputs(net, x)
-    assert features.shape == (5, 16)
+    assert features.shape == (5, small.WIDTH)
     np.testing.assert_allclose(features @ parts.head.weight.T + parts.head.bias, whole, atol=1e-4)
     np.testing.assert_allclose(model.reference_outputs(with_head(parts.trunk, parts.head), x), whole, atol=1e-4)
     changed = with_weights(parts.trunk, {k: 0 * v for k, v in weights_of(to_torch(parts.trunk)).items()})
