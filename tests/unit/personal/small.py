@@ -42,7 +42,11 @@ def model() -> ir.Model:
     def drawn(*shape: int) -> np.ndarray:
         return (random.normal(size=shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
 
-    arrays = {"conv.weight": drawn(8, 1, 3, 3), "dense.weight": drawn(WIDTH, 512), "dense.bias": np.zeros(WIDTH, np.float32)}
+    arrays = {
+        "conv.weight": drawn(8, 1, 3, 3),
+        "dense.weight": drawn(WIDTH, 512),
+        "dense.bias": np.zeros(WIDTH, np.float32),
+    }
     arrays |= {f"norm.{name}": np.ones(8, np.float32) for name in ("scale", "variance")}
     arrays |= {f"norm.{name}": np.zeros(8, np.float32) for name in ("shift", "mean")}
     norm = ["norm.scale", "norm.shift", "norm.mean", "norm.variance"]
