@@ -15,7 +15,7 @@ from kakuri.errors import KakuriError, KakuriWarning
 from kakuri.version import __version__
 
 if TYPE_CHECKING:
-    from kakuri import attacks, audit, codegen, enclave, encrypted, model, offload, package, trust, zoo
+    from kakuri import attacks, audit, codegen, enclave, encrypted, model, offload, package, personal, trust, zoo
     from kakuri.model import check, load
 
 __all__ = [
@@ -32,12 +32,13 @@ __all__ = [
     "model",
     "offload",
     "package",
+    "personal",
     "trust",
     "zoo",
 ]
 
 _ROOMS = frozenset(
-    {"attacks", "audit", "codegen", "enclave", "encrypted", "model", "offload", "package", "trust", "zoo"}
+    {"attacks", "audit", "codegen", "enclave", "encrypted", "model", "offload", "package", "personal", "trust", "zoo"}
 )
 _FUNCTIONS = {"load": "kakuri.model", "check": "kakuri.model"}
 

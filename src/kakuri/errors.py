@@ -6,7 +6,8 @@ Does not guarantee: that a message is safe to send across a trust boundary; erro
 
 Codes are ``KK-<letter><two digits>``; the letter names the room:
 A audit and attacks, C command line, D data, E encrypted plan and compile, F files (.kkr, keys, ciphertexts),
-G code generation, K keys and parameters, M model, N native kernel, O offload, T trust, W enclave, Z zoo and training.
+G code generation, K keys and parameters, M model, N native kernel, O offload, P personalisation, S sandbox, T trust,
+W enclave, Z zoo and training.
 """
 
 from __future__ import annotations

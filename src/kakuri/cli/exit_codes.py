@@ -7,9 +7,9 @@
 | 2 | wrong use of the command | KK-C, names of attacks, networks, packings |
 | 3 | the model cannot be used, or not like this | KK-M, KK-E, KK-G, KK-N |
 | 4 | a file, package or message is missing, damaged or of another kind | KK-F, KK-W |
-| 5 | a key is wrong, unreadable, or where it must not be | KK-K, and a message of another deployment |
-| 6 | something is not installed | a missing extra or peer |
-| 7 | data is missing, damaged or of the wrong shape | KK-D, KK-Z |
+| 5 | a key is wrong, unreadable, or where it must not be | KK-K, a message of another deployment, a signature |
+| 6 | something is not installed | a missing extra or peer, KK-S (the machine cannot confine, or stopped a process) |
+| 7 | data is missing, damaged or of the wrong shape | KK-D, KK-P, KK-Z |
 | 8 | an audit found a leak or proved nothing | KK-A, and ``kakuri audit`` itself |
 """
 
@@ -37,6 +37,13 @@ _BY_CODE = {
     "KK-N10": KEY,
     "KK-N13": USAGE,
     "KK-N16": USAGE,
+    "KK-P04": MODEL,
+    "KK-P10": KEY,
+    "KK-P11": KEY,
+    "KK-P12": KEY,
+    "KK-P20": KEY,
+    "KK-P21": KEY,
+    "KK-P22": KEY,
     "KK-Z01": ENVIRONMENT,
     "KK-Z30": USAGE,
 }
@@ -50,6 +57,8 @@ _BY_LETTER = {
     "K": KEY,
     "M": MODEL,
     "N": MODEL,
+    "P": DATA,
+    "S": ENVIRONMENT,
     "W": FILE,
     "Z": DATA,
 }

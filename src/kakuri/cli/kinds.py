@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kakuri.errors import KakuriError
 from kakuri.files import open_regular
-from kakuri.package import is_package
+from kakuri.package import is_package, open_package
 from kakuri.trust.secret_magic import is_secret
 
 
@@ -37,6 +37,12 @@ def kind_of(path: Path) -> Kind:
     if head[:4] == b"KKA1":
         return Kind.ANSWER
     return Kind.PACKAGE if is_package(path) else Kind.OTHER
+
+
+def room_of(path: Path) -> str:
+    """The room of a package; structure and manifest are checked, nothing else is read."""
+    with open_package(path) as opened:
+        return opened.room
 
 
 def wrong_kind(path: Path, got: Kind, wanted: str, hint: str = "") -> KakuriError:

@@ -46,7 +46,11 @@ COMMANDS = {
     "demo": "demo",
     "doctor": "doctor",
     "bench": "bench",
+    "forget": "forget",
 }
+
+# Rooms whose arguments differ from the other rooms' have a module of their own for a command.
+ROOM_COMMANDS = {("build", "personal"): "build_personal"}
 
 
 def command_line(arguments: Sequence[str]) -> typer.Typer:
@@ -64,7 +68,8 @@ def command_line(arguments: Sequence[str]) -> typer.Typer:
     named = arguments[0] if arguments and arguments[0] in COMMANDS else None
     for name, home in COMMANDS.items():
         if named in {None, name}:
-            app.command(name)(importlib.import_module(f"kakuri.cli.{home}").command)
+            room_home = ROOM_COMMANDS.get((name, next(iter(arguments[1:]), "")), home)
+            app.command(name)(importlib.import_module(f"kakuri.cli.{room_home}").command)
     return app
 
 

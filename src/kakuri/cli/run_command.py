@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from kakuri.cli.kinds import Kind, kind_of, wrong_kind
+from kakuri.cli.kinds import Kind, kind_of, room_of, wrong_kind
 from kakuri.cli.output import JsonOption, output_of
 from kakuri.cli.rooms import ThreadsOption
 from kakuri.cli.run_targets import Target
@@ -39,7 +39,11 @@ def command(
     """Encrypt, compute or decrypt: FILE and INPUT say which."""
     output = output_of(context)
     kind, given = kind_of(file), {path: Kind.OTHER if path.is_dir() else kind_of(path) for path in inputs}
-    if kind is Kind.PACKAGE:
+    if kind is Kind.PACKAGE and room_of(file) == "personal":
+        from kakuri.cli.run_personal import run_personal  # noqa: PLC0415  each room loads its own modules only
+
+        run_personal(output, file, inputs, Target(to, force))
+    elif kind is Kind.PACKAGE:
         from kakuri.cli.run_server import run_server  # noqa: PLC0415  each side loads its own modules only
 
         run_server(output, file, given, Target(to, force), threads)

@@ -1,0 +1,110 @@
+"""The forms in which general data goes down, and what each costs in bytes.
+
+Purpose: ``encode`` turns chosen samples into arrays for the package; ``training_features`` turns them back there.
+Guarantees: what a form does not carry cannot be got from the package: ``features`` and ``statistics`` hold no picture.
+Does not guarantee: that a picture cannot be guessed from features; general data is the server's to give, and features
+are smaller, not secret.
+
+| form | what travels | bytes a sample | methods |
+| --- | --- | --- | --- |
+| augmented | every view of every chosen sample, uint8 | views * C*H*W | all |
+| originals | the chosen samples, uint8; the device makes the views | C*H*W | all |
+| features | int8 features of every chosen sample's views at the trunk's end | feature_views * d | head |
+| statistics | mean and deviation of every class's features, float16 | 4 d a class | head |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kakuri.errors import KakuriError
+from kakuri.personal.dataset import Int64, UInt8
+from kakuri.personal.features import Float32, StoredFeatures, dequantize, quantize
+from kakuri.personal.recipe import Recipe
+from kakuri.trust.entropy import SeededRandomness
+
+FORMS = ("augmented", "originals", "features", "statistics")
+WITH_PICTURES = ("augmented", "originals")
+_DRAWS_PER_CLASS = 64
+Arrays = dict[str, NDArray[Any]]
+Extract = Callable[[UInt8], Float32]
+
+
+def sample_bytes(form: str, shape: tuple[int, ...], features: int, recipe: Recipe, feature_views: int) -> int:
+    """What one chosen sample costs; for ``statistics``, one class."""
+    pixels = int(np.prod(shape))
+    costs = {
+        "augmented": recipe.views * pixels,
+        "originals": pixels,
+        "features": feature_views * features,
+        "statistics": 4 * features,
+    }
+    if form not in costs:
+        raise KakuriError("KK-P06", "no such form", got=repr(form), limit=", ".join(FORMS))
+    return costs[form]
+
+
+def encode(
+    form: str, *, samples: UInt8, labels: Int64, recipe: Recipe, feature_views: int, extract: Extract, seed: int
+) -> Arrays:
+    """Arrays for the package. ``statistics`` takes the classes' statistics from all samples given."""
+    generator = SeededRandomness(seed, "hand-off views").generator()
+    if form == "originals":
+        return {"samples": samples, "labels": labels.astype(np.int32)}
+    if form == "augmented":
+        return {
+            "samples": recipe.expand(samples, generator),
+            "labels": np.repeat(labels, recipe.views).astype(np.int32),
+        }
+    views = np.concatenate([recipe.views_of(x, generator)[:feature_views] for x in samples])
+    repeated = np.repeat(labels, feature_views)
+    features = extract(views)
+    if form == "features":
+        stored = quantize(features)
+        return {"values": stored.values, "scale": stored.scale, "labels": repeated.astype(np.int32)}
+    present = np.unique(repeated)
+    groups = [features[repeated == label] for label in present]
+    return {
+        "mean": np.stack([group.mean(axis=0) for group in groups]).astype(np.float16),
+        "deviation": np.stack([group.std(axis=0) for group in groups]).astype(np.float16),
+        "labels": present.astype(np.int32),
+    }
+
+
+def guard_features(arrays: Mapping[str, NDArray[Any]], extract: Extract) -> tuple[Float32, Int64]:
+    """(n, d) features and (n,) labels of the guard set."""
+    labels = arrays["labels"].astype(np.int64)
+    if "samples" in arrays:
+        return extract(arrays["samples"]), labels
+    return dequantize(StoredFeatures(arrays["values"], arrays["scale"])), labels
+
+
+def training_samples(form: str, arrays: Mapping[str, NDArray[Any]], recipe: Recipe, seed: int) -> tuple[UInt8, Int64]:
+    """Pictures and labels to train on, of a form that has pictures."""
+    labels = arrays["labels"].astype(np.int64)
+    if form == "augmented":
+        return arrays["samples"], labels
+    generator = SeededRandomness(seed, "device views").generator()
+    empty: UInt8 = arrays["samples"].repeat(recipe.views, axis=0)
+    made = recipe.expand(arrays["samples"], generator) if len(labels) else empty
+    return made, np.repeat(labels, recipe.views)
+
+
+def training_features(
+    form: str, arrays: Mapping[str, NDArray[Any]], recipe: Recipe, extract: Extract, seed: int
+) -> tuple[Float32, Int64]:
+    """(n, d) features and (n,) labels to train a head on, whatever the form."""
+    generator = SeededRandomness(seed, "device draws").generator()
+    labels = arrays["labels"].astype(np.int64)
+    if form == "features":
+        return dequantize(StoredFeatures(arrays["values"], arrays["scale"])), labels
+    if form in WITH_PICTURES:
+        samples, repeated = training_samples(form, arrays, recipe, seed)
+        return extract(samples), repeated
+    noise = generator.standard_normal((len(labels), _DRAWS_PER_CLASS, arrays["mean"].shape[1]), dtype=np.float32)
+    drawn = arrays["mean"][:, None].astype(np.float32) + noise * arrays["deviation"][:, None].astype(np.float32)
+    return drawn.reshape(-1, drawn.shape[-1]), np.repeat(labels, _DRAWS_PER_CLASS)

@@ -1,0 +1,1 @@
+"""From files to samples: one file per kind of data."""

@@ -1,0 +1,1 @@
+"""How a device learns: one method per file, all with the interface of ``learner.Learner``."""

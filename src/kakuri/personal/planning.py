@@ -1,0 +1,241 @@
+"""``plan``: which general data goes down, in which form, what it costs and what to expect.
+
+Purpose: from a trained model and its data to a ``PersonalPlan``, which prints, and builds the package.
+Guarantees: the package holds what the plan says, byte for byte of arrays; touches no key.
+Does not guarantee: the simulated accuracy (see ``simulate``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from kakuri.errors import KakuriError
+from kakuri.model.graph import static_shape
+from kakuri.model.serialize import to_bytes
+from kakuri.personal import forms, signature
+from kakuri.personal.dataset import GeneralData
+from kakuri.personal.features import Trunk, quantize
+from kakuri.personal.handoff import Terms, tensors, write_handoff
+from kakuri.personal.inputs.spec import InputSpec
+from kakuri.personal.recipe import Recipe
+from kakuri.personal.select import STRATEGIES, Candidates
+from kakuri.personal.simulate import Simulation, Trial, simulate
+from kakuri.personal.split import SplitModel, split
+from kakuri.personal.threat import PERSONALISATION
+from kakuri.strict_json import Json
+from kakuri.trust.entropy import SeededRandomness
+from kakuri.units import bytes_text, percent_text
+
+_SIMULATED_EPOCHS = 40
+
+
+@dataclass(frozen=True)
+class PlanSettings:
+    """form, strategy: see ``forms.FORMS`` and ``select.STRATEGIES``. feature_views: views stored per chosen sample.
+
+    guard_views: views stored per held-out sample. guard_share: at most this share of the budget goes to the guard set.
+    simulated_classes: so many classes play the new person; 0 leaves the simulation out. seed: of every choice.
+    """
+
+    form: str = "features"
+    strategy: str = "class-balanced"
+    feature_views: int = 1
+    guard_views: int = 4
+    guard_share: float = 1 / 3
+    simulated_classes: int = 5
+    target_false_personal: float = 0.01
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class PersonalPlan:
+    """What will be handed down. general_bytes: of the trained samples with all their views, the document's measure."""
+
+    terms: Terms
+    split: SplitModel
+    samples: dict[str, NDArray[Any]]
+    guard: dict[str, NDArray[Any]]
+    handed_bytes: int
+    general_bytes: int
+    bytes_per_class: dict[str, int]
+    simulation: Simulation | None
+
+    @property
+    def share(self) -> float:
+        """Handed-down data over all general data; the model itself is not data."""
+        return self.handed_bytes / self.general_bytes
+
+    def to_dict(self) -> dict[str, Json]:
+        return {**self.terms.report, "threats": PERSONALISATION.to_dict()}
+
+    def __str__(self) -> str:
+        report, simulation, general = self.terms.report, self.simulation, self.general_bytes
+        lines = [
+            f"model        {self.terms.name}: {len(self.terms.classes)} classes, {self.terms.features} features",
+            f"hand-off     {report['samples']} of {report['available']} samples as {report['form']}",
+            f"chosen by    {report['strategy']}",
+            f"data         {bytes_text(self.handed_bytes)}, {percent_text(self.share)} of {bytes_text(general)}",
+            f"guard        {report['guard']} held-out features",
+        ]
+        if simulation is not None:
+            lines.append(
+                f"expected     general {percent_text(simulation.general_accuracy)}, "
+                f"recall {percent_text(simulation.personal_recall)} (optimistic), "
+                f"false-personal {percent_text(simulation.false_personal_rate)}, "
+                f"by {simulation.classes_tried} simulated persons"
+            )
+        return "\n".join([*lines, "", str(PERSONALISATION)])
+
+    def build(
+        self,
+        path: Path | str,
+        publisher: signature.Publisher | None = None,
+        *,
+        recipient: bytes | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Writes the signed package; encrypted when ``recipient``, a device's address, is given.
+
+        Without ``publisher`` the key ``publisher.kkey`` beside ``path`` signs, and is made when there is none;
+        devices need the file ``publisher.pub`` that is written with it.
+        """
+        target = Path(path)
+        if publisher is None:
+            key = target.with_name("publisher.kkey")
+            publisher = signature.Publisher.load(key) if key.exists() else signature.Publisher.create(key)
+        entries = {
+            "trunk.onnx": to_bytes(self.split.trunk),
+            "head.safetensors": tensors({"weight": self.split.head.weight, "bias": self.split.head.bias}),
+            "samples.safetensors": tensors(self.samples),
+            "guard.safetensors": tensors(self.guard),
+        }
+        write_handoff(target, self.terms, entries, publisher, recipient=recipient, overwrite=overwrite)
+        return target
+
+
+def plan(
+    net: ir.Model,
+    data: GeneralData,
+    *,
+    budget_bytes: int | None = None,
+    budget_percent: float | None = None,
+    input: InputSpec | None = None,
+    recipe: Recipe | None = None,
+    settings: PlanSettings | None = None,
+) -> PersonalPlan:
+    """Chooses, encodes and simulates.
+
+    budget_bytes, budget_percent: of handed-down data, the guard set included; percent counts all views of all trained
+    samples as 100. Without a budget everything goes down. Raises KK-P01 to KK-P07.
+    """
+    settings, recipe = settings or PlanSettings(), recipe or Recipe()
+    spec = input or InputSpec(shape=data.shape)  # type: ignore[arg-type]
+    parts = split(net)
+    _check(net, data, spec, parts, settings)
+    trunk = Trunk(to_bytes(parts.trunk), spec)
+    trained, labels = data.part(held_out=False)
+    general_bytes = trained.nbytes * recipe.views
+    budget = _budget(budget_bytes, budget_percent, general_bytes)
+    guard = _guard(data, recipe, trunk, settings, budget)
+    guard_bytes = sum(array.nbytes for array in guard.values())
+    features = trunk.features(trained)
+    candidates = Candidates(features, labels, features @ parts.head.weight.T + parts.head.bias)
+    random = SeededRandomness(settings.seed, "selection")
+    cost = forms.sample_bytes(settings.form, data.shape, parts.features, recipe, settings.feature_views)
+    if settings.form == "statistics":
+        chosen = np.arange(len(labels))
+    else:
+        count = len(labels) if budget is None else min(len(labels), max(0, budget - guard_bytes) // cost)
+        chosen = STRATEGIES[settings.strategy](candidates, count, random.generator())
+    samples = forms.encode(
+        settings.form,
+        samples=trained[chosen],
+        labels=labels[chosen],
+        recipe=recipe,
+        feature_views=settings.feature_views,
+        extract=trunk.features,
+        seed=settings.seed,
+    )
+    handed = sum(array.nbytes for array in samples.values()) + guard_bytes
+    simulation = None
+    if settings.simulated_classes:
+        train, train_labels = forms.training_features(settings.form, samples, recipe, trunk.features, settings.seed)
+        trial = Trial(train, train_labels, *forms.guard_features(guard, trunk.features), features, labels, parts.head)
+        simulation = simulate(
+            trial,
+            tries=settings.simulated_classes,
+            epochs=_SIMULATED_EPOCHS,
+            target=settings.target_false_personal,
+            seed=settings.seed,
+        )
+    per_class = _bytes_per_class(samples, data.names)
+    report: dict[str, Json] = {
+        "form": settings.form,
+        "strategy": settings.strategy,
+        "samples": len(chosen),
+        "available": len(labels),
+        "guard": len(guard["labels"]),
+        "handed_bytes": handed,
+        "general_bytes": general_bytes,
+        "share_of_bytes": handed / general_bytes,
+        "bytes_per_class": dict(per_class),
+        "simulation": None if simulation is None else dict(simulation.to_dict()),
+    }
+    name = net.graph.name or "model"
+    terms = Terms(name, data.names, spec, recipe, settings.form, parts.features, settings.seed, report)
+    return PersonalPlan(terms, parts, samples, guard, handed, general_bytes, per_class, simulation)
+
+
+def _check(net: ir.Model, data: GeneralData, spec: InputSpec, parts: SplitModel, settings: PlanSettings) -> None:
+    shape = static_shape(net.graph.inputs[0])[1:]
+    if not shape == data.shape == tuple(spec.shape):
+        raise KakuriError("KK-P07", "model, data and input shapes differ", got=f"{shape}, {data.shape}, {spec.shape}")
+    if len(data.names) != len(parts.head.weight):
+        what = "the data does not have one name for each of the model's classes"
+        raise KakuriError("KK-P07", what, got=len(data.names), limit=len(parts.head.weight))
+    if settings.strategy not in STRATEGIES:
+        limit = ", ".join(STRATEGIES)
+        raise KakuriError("KK-P07", "no such selection strategy", got=repr(settings.strategy), limit=limit)
+
+
+def _budget(budget_bytes: int | None, budget_percent: float | None, general_bytes: int) -> int | None:
+    if budget_bytes is not None and budget_percent is not None:
+        raise KakuriError("KK-P07", "give the budget in bytes or in percent, not both")
+    if budget_percent is not None:
+        if not 0 <= budget_percent <= 100:
+            raise KakuriError("KK-P07", "budget out of bounds", got=budget_percent, limit="0 ... 100 percent")
+        return int(general_bytes * budget_percent / 100)
+    return budget_bytes
+
+
+def _guard(
+    data: GeneralData, recipe: Recipe, trunk: Trunk, settings: PlanSettings, budget: int | None
+) -> dict[str, NDArray[Any]]:
+    """Held-out samples in the package's form: all of them once, then more views, within their share of the budget."""
+    held, labels = data.part(held_out=True)
+    generator = SeededRandomness(settings.seed, "guard views").generator()
+    views = np.stack([recipe.views_of(x, generator)[: settings.guard_views] for x in held], axis=1)
+    samples, repeated = views.reshape(-1, *data.shape), np.tile(labels, len(views)).astype(np.int32)
+    pictures = settings.form in forms.WITH_PICTURES
+    if pictures:
+        samples, repeated = samples[: len(held)], repeated[: len(held)]
+    stored = None if pictures else quantize(trunk.features(samples))
+    arrays: dict[str, NDArray[Any]] = {"samples": samples} if stored is None else {"values": stored.values}
+    if budget is not None:
+        each = next(iter(arrays.values()))[:1].nbytes
+        most = max(1, int(budget * settings.guard_share) // each)
+        arrays, repeated = {name: array[:most] for name, array in arrays.items()}, repeated[:most]
+    scale = {} if stored is None else {"scale": stored.scale}
+    return {**arrays, **scale, "labels": repeated}
+
+
+def _bytes_per_class(samples: dict[str, NDArray[Any]], names: tuple[str, ...]) -> dict[str, int]:
+    labels = samples["labels"]
+    rows = sum(array[:1].nbytes for name, array in samples.items() if name != "scale")
+    return {name: int((labels == index).sum()) * rows for index, name in enumerate(names)}
