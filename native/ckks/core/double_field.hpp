@@ -91,8 +91,8 @@ public:
     void add_product(typename V::Doubles a, typename V::Doubles b) {
         const typename V::Doubles high = V::multiply_add(a, b, V::broadcast(kHigh));
         const typename V::Doubles low = V::multiply_add(a, b, V::broadcast(kHigh + kLow) - high);
-        high_ = high_ + V::bits(high);
-        low_ = low_ + V::bits(low);
+        high_ = V::wrapping_sum(high_, V::bits(high));
+        low_ = V::wrapping_sum(low_, V::bits(low));
     }
     // high 2^50 + low with 0 <= low < 2^50 and 0 <= high < 2^63.
     typename V::Words high() const { return high_ + V::shift_right(low_, kShift); }

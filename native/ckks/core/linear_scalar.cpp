@@ -59,8 +59,12 @@ void diagonal_sums(const Modulus& m, const DiagonalGroup* groups, std::size_t gr
             for (std::size_t t = 0; t < group.terms; ++t, diagonal += words) {
                 const u64* x = packed + group.rotations[t] * kPackedWords;
                 const u64* far = diagonal + words - kChunkWords;
-                for (std::size_t i = 0; i < kPackedWords; ++i)
-                    sums[i] += static_cast<u128>(x[i]) * (i < kPackedWords / 2 ? diagonal : far)[i % kChunkWords];
+                for (std::size_t k = 0; k < kChunkWords; ++k) {
+                    sums[k] += static_cast<u128>(x[k]) * diagonal[k];
+                    sums[kChunkWords + k] += static_cast<u128>(x[kChunkWords + k]) * diagonal[k];
+                    sums[2 * kChunkWords + k] += static_cast<u128>(x[2 * kChunkWords + k]) * far[k];
+                    sums[3 * kChunkWords + k] += static_cast<u128>(x[3 * kChunkWords + k]) * far[k];
+                }
             }
             for (std::size_t k = 0; k < kChunkWords; ++k) {
                 const std::size_t j = (range.first + c) * kChunkWords + k;
