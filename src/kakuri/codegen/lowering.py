@@ -207,7 +207,7 @@ def clamp(node: ir.Node) -> tuple[float, float] | None:
 
 def last_order(rank: int) -> tuple[int, ...]:
     """The order (batch, rows, columns, channels) of a rank-4 value, and the like of rank 3."""
-    return (0, *range(2, rank), 1)
+    return (0, *range(2, rank), 1) if rank > 1 else tuple(range(rank))
 
 
 def element_of(value: ir.Value) -> Element:

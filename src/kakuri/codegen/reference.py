@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnx_ir as ir
-import onnxruntime
 from numpy.typing import NDArray
 
 from kakuri.errors import KakuriError
 from kakuri.model.passes import expand_polynomial
+from kakuri.model.runtime import onnxruntime
 
 
 def outputs_of(net: ir.Model, inputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:

@@ -14,13 +14,13 @@ from typing import Any, Self
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime
 from numpy.typing import NDArray
 
 from kakuri.enclave.backends.contract import Answer, Backend, Guarantee, Policy, Session
 from kakuri.enclave.backends.process import ProcessBackend
 from kakuri.enclave.sealed import SealedPackage, open_sealed
 from kakuri.errors import KakuriError
+from kakuri.model.runtime import onnxruntime
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
 from kakuri.errors import KakuriError
 from kakuri.model.activations import activation_inputs
 from kakuri.model.graph import static_shape
 from kakuri.model.passes.expand_polynomial import expand_polynomial
+from kakuri.model.runtime import onnxruntime
 
 
 def reference_outputs(net: ir.Model, inputs: ArrayLike) -> NDArray[np.generic]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
+from kakuri.model.runtime import onnxruntime
 from kakuri.personal.dataset import UInt8
 from kakuri.personal.inputs.spec import InputSpec
 
@@ -25,7 +25,6 @@ class Trunk:
     """The trunk of a package, ready to run."""
 
     def __init__(self, onnx_bytes: bytes, spec: InputSpec) -> None:
-        onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.enable_cpu_mem_arena = False

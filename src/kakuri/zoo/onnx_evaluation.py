@@ -10,9 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
+from kakuri.model.runtime import onnxruntime
 from kakuri.zoo.preprocessing import PREPROCESSING
 
 

@@ -122,7 +122,7 @@ def several(size: int) -> st.SearchStrategy[list[tuple[onnx.ModelProto, tuple[in
 
 
 @FEW
-@given(cases=several(12))
+@given(cases=several(4))
 def test_shapes(cases: list[tuple[onnx.ModelProto, tuple[int, ...]]]) -> None:
     _check(cases, "x86-64-avx512")
 

@@ -14,13 +14,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime
 
 from kakuri.errors import KakuriError, Problem
 from kakuri.model.graph import Array, constant, is_op, static_shape
 from kakuri.model.quantized.fixed_point import round_away
 from kakuri.model.quantized.kernels import KERNELS
 from kakuri.model.quantized.reading import Region, region_of, source_of
+from kakuri.model.runtime import onnxruntime
 
 
 def integer_values(net: ir.Model, inputs: Sequence[Array], names: Iterable[str]) -> dict[str, Array]:

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from torch import nn
 
 from kakuri import __version__
 from kakuri.files import atomic_write
+from kakuri.model.runtime import onnxruntime
 from kakuri.zoo.data.dataset import ImageDataset
 from kakuri.zoo.networks import parameter_count
 from kakuri.zoo.preprocessing import PREPROCESSING
