@@ -144,12 +144,9 @@ class Lowering:
         self.env[output] = view
         return view
 
-    def arranged(self, view: View, order: Sequence[int], halo: Halo = NO_HALO, name: str = "arrange") -> View:
-        """``view`` itself when its memory has this order and enough halo, else a copy that has."""
-        same = significant(memory_order(view), view.shape) == significant(order, view.shape)
-        if same and _gapless(view) and all(have >= want for have, want in zip(view.halo, halo, strict=True)):
-            return view
-        copied = self.scratch(view.shape, order, view.element, halo)
+    def arranged(self, view: View, order: Sequence[int], name: str = "arrange") -> View:
+        """A copy of ``view`` without gaps, its axes in this order in memory."""
+        copied = self.scratch(view.shape, order, view.element)
         self.emit(Copy(name, view, copied))
         return copied
 
@@ -164,7 +161,7 @@ class Lowering:
 
     def dense(self, view: View, name: str = "arrange") -> View:
         """``view`` in row-major order without gaps."""
-        return view if view.is_dense() else self.arranged(view, tuple(range(len(view.shape))), name=name)
+        return view if view.is_dense() else self.arranged(view, tuple(range(len(view.shape))), name)
 
     def tail(self, node: ir.Node, shape_order: Sequence[int]) -> Tail:
         """The addition and the clamp after ``node`` that its kernel takes over; their nodes are absorbed."""
@@ -225,11 +222,6 @@ def _same_order(view: View, order: Sequence[int]) -> bool:
     return significant(memory_order(view), view.shape) == significant(order, view.shape) and (
         view.strides[order[-1]] == 1 or view.shape[order[-1]] == 1
     )
-
-
-def _gapless(view: View) -> bool:
-    """Whether no element is stored twice or backwards: strides are positive."""
-    return all(stride > 0 for stride, size in zip(view.strides, view.shape, strict=True) if size != 1)
 
 
 def _storable(array: NDArray[Any]) -> NDArray[Any]:

@@ -7,7 +7,6 @@ Runs in ``.venv-bench`` with numpy and the runtimes; knows nothing of kakuri. ar
 
 import ctypes
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -81,8 +80,12 @@ def warm_imports(system: str) -> None:
         import onnxruntime  # noqa: F401
 
 
-def peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def resident_bytes(field: str) -> int:
+    """VmRSS, or VmHWM: the most there was since the last reset."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    raise SystemExit(f"no {field} in /proc/self/status")
 
 
 def say(message: dict[str, Any]) -> None:
@@ -94,7 +97,8 @@ def main(system: str, folder: Path) -> None:
     with np.load(folder / "inputs.npz", allow_pickle=False) as archive:
         inputs = [np.ascontiguousarray(archive[f"{index}"]) for index in range(len(archive.files))]
     warm_imports(system)
-    before = peak_bytes()
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets VmHWM
+    before = resident_bytes("VmRSS")
     begun = time.perf_counter()
     run = start(system, job, inputs)
     run()
@@ -103,7 +107,7 @@ def main(system: str, folder: Path) -> None:
         elapsed, busy = time.perf_counter(), time.process_time()
         run()
         say({"seconds": time.perf_counter() - elapsed, "cpu_seconds": time.process_time() - busy})
-    say({"summary": {"peak_bytes": peak_bytes() - before}})
+    say({"summary": {"peak_bytes": resident_bytes("VmHWM") - before}})
 
 
 if __name__ == "__main__":
