@@ -93,13 +93,13 @@ _DISTILLED = Recipe(
     ema_decay=0.999,
     distillation=0.9,
     temperature=3.0,
-    range_penalty=1.0,
-    range_penalty_from=0.66,
+    range_penalty=10.0,
+    range_penalty_from=0.5,
     range_limit=5.0,
     gradient_clip=5.0,
 )
 
-_FINETUNED = replace(_DISTILLED, name="finetuned-mnist", epochs=12, learning_rate=3e-3, range_penalty_from=0.0)
+_FINETUNED = replace(_DISTILLED, name="finetuned-mnist", epochs=12, learning_rate=2e-3, range_penalty_from=0.0)
 
 _DISTILLED_CIFAR10 = Recipe(
     "distilled-cifar10",
