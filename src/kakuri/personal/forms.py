@@ -35,17 +35,22 @@ Extract = Callable[[UInt8], Float32]
 
 
 def sample_bytes(form: str, shape: tuple[int, ...], features: int, recipe: Recipe, feature_views: int) -> int:
-    """What one chosen sample costs; for ``statistics``, one class."""
-    pixels = int(np.prod(shape))
+    """What one chosen sample costs, its label included; for ``statistics``, one class."""
+    pixels, label = int(np.prod(shape)), 4
     costs = {
-        "augmented": recipe.views * pixels,
-        "originals": pixels,
-        "features": feature_views * features,
+        "augmented": recipe.views * (pixels + label),
+        "originals": pixels + label,
+        "features": feature_views * (features + label),
         "statistics": 4 * features,
     }
     if form not in costs:
         raise KakuriError("KK-P06", "no such form", got=repr(form), limit=", ".join(FORMS))
     return costs[form]
+
+
+def fixed_bytes(form: str, features: int) -> int:
+    """What a form costs before the first sample: the scales of int8 features."""
+    return 4 * features if form == "features" else 0
 
 
 def encode(

@@ -91,7 +91,9 @@ class Terms:
             classes, unique = terms.classes, len(set(terms.classes)) == len(terms.classes)
             sound = (
                 content["version"] == VERSION
+                and isinstance(content["classes"], list)
                 and all(isinstance(item, str) for item in classes)
+                and set(content["recipe"]) == set(terms.recipe.to_dict())
                 and unique
                 and 1 <= len(classes) <= MAX_CLASSES
                 and terms.form in forms.FORMS

@@ -151,7 +151,10 @@ def plan(
     if settings.form == "statistics":
         chosen = np.arange(len(labels))
     else:
-        count = len(labels) if budget is None else min(len(labels), max(0, budget - guard_bytes) // cost)
+        room = None if budget is None else budget - guard_bytes - forms.fixed_bytes(settings.form, parts.features)
+        count = len(labels) if room is None else min(len(labels), max(0, room) // cost)
+        if count == 0:
+            raise _too_small(budget)
         chosen = STRATEGIES[settings.strategy](candidates, count, random.generator())
     samples = forms.encode(
         settings.form,
@@ -163,6 +166,8 @@ def plan(
         seed=settings.seed,
     )
     handed = sum(array.nbytes for array in samples.values()) + guard_bytes
+    if budget is not None and handed > budget:
+        raise _too_small(budget)
     simulation = None
     if settings.simulated_classes:
         train, train_labels = forms.training_features(settings.form, samples, recipe, trunk.features, settings.seed)
@@ -214,6 +219,11 @@ def _budget(budget_bytes: int | None, budget_percent: float | None, general_byte
     return budget_bytes
 
 
+def _too_small(budget: int | None) -> KakuriError:
+    hint = "raise the budget or choose a smaller form"
+    return KakuriError("KK-P07", "the budget does not hold the smallest hand-off", got=f"{budget} bytes", hint=hint)
+
+
 def _guard(
     data: GeneralData, recipe: Recipe, trunk: Trunk, settings: PlanSettings, budget: int | None
 ) -> dict[str, NDArray[Any]]:
@@ -228,8 +238,9 @@ def _guard(
     stored = None if pictures else quantize(trunk.features(samples))
     arrays: dict[str, NDArray[Any]] = {"samples": samples} if stored is None else {"values": stored.values}
     if budget is not None:
-        each = next(iter(arrays.values()))[:1].nbytes
-        most = max(1, int(budget * settings.guard_share) // each)
+        each = next(iter(arrays.values()))[:1].nbytes + repeated[:1].nbytes
+        fixed = 0 if stored is None else stored.scale.nbytes
+        most = max(1, (int(budget * settings.guard_share) - fixed) // each)
         arrays, repeated = {name: array[:most] for name, array in arrays.items()}, repeated[:most]
     scale = {} if stored is None else {"scale": stored.scale}
     return {**arrays, **scale, "labels": repeated}

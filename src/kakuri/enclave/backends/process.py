@@ -34,7 +34,10 @@ _HEAD = struct.Struct("<IIQ")
 _REPORT = struct.Struct("<IIQ32s")
 _START, _LOAD, _INVOKE, _INVOKE_SEALED, _ATTEST = range(1, 6)
 _START_SECONDS, _LOAD_SECONDS, _END_SECONDS = 30.0, 600.0, 10.0
-_ANSWER_BYTES = 32 << 10  # per exchange, so that neither side waits for the other with full buffers
+# Answers per exchange, so that neither side waits for the other with full buffers. The worker writes sample by sample,
+# and the kernel charges a socket several hundred bytes for the smallest write.
+_ANSWER_BYTES = 32 << 10
+_ANSWER_SAMPLES = 128
 _HIGH = 100
 _MEMORY = {
     1: "memfd_secret memory",
@@ -159,7 +162,7 @@ class ProcessSession:
         rows = [np.ascontiguousarray(array).view(np.uint8).reshape(batch, -1) for array in arrays]
         payload = rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
         sizes = [_bytes_of(item) for item in facts.leaving]
-        step = max(1, _ANSWER_BYTES // sum(sizes))
+        step = max(1, min(_ANSWER_SAMPLES, _ANSWER_BYTES // sum(sizes)))
         parts = [
             self._exchange(_INVOKE, len(payload[at : at + step]), payload[at : at + step].data.cast("B"))
             for at in range(0, batch, step)
