@@ -62,7 +62,6 @@ def test_mutated_packages_are_refused_with_nothing_loaded(made, copy, count):
             assert len(session.attest(bytes(32))) == 32
     assert refused.pop("whole", 0) == 0
     assert refused.get("KK-W12", 0) > count // 100  # the worker's own checks were reached
-    assert refused.get("KK-K41", 0) > 0
 
 
 def swapped(index: bytes) -> bytes:
