@@ -84,7 +84,7 @@ class Lowering:
         if placed is None:
             element = element or element_of(value)
             halo = self.halos.get(value, NO_HALO)
-            if significant(order, shape) != significant(last_order(len(shape)), shape):
+            if halo != NO_HALO and significant(order, shape) != significant(last_order(len(shape)), shape):
                 halo = NO_HALO  # its readers copy it anyway
             direct = value.is_graph_output() and halo == NO_HALO and tuple(order) == tuple(range(len(shape)))
             if direct:

@@ -114,5 +114,5 @@ def test_unknown_protection_lists_the_known(net, name, hint):
     with pytest.raises(KakuriError) as caught:
         kk.check(net, name)
     assert caught.value.code == "KK-M18"
-    assert caught.value.problem.limit == "encrypted"
+    assert caught.value.problem.limit == ", ".join(kk.model.PROTECTIONS)
     assert caught.value.problem.hint == hint
