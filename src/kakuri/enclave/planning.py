@@ -198,9 +198,10 @@ def _bytes_of(size: int | str) -> int:
     if isinstance(size, int) and size > 0:
         return size
     match = _SIZE.fullmatch(str(size))
-    if match is None:
+    size_bytes = int(match[1]) * _UNITS[match[2] or "bytes"] if match else 0
+    if size_bytes <= 0:
         raise KakuriError("KK-W02", "not a size", got=ascii(size)[:40], limit='bytes, or "10 MiB"')
-    return int(match[1]) * _UNITS[match[2] or "bytes"]
+    return size_bytes
 
 
 def _sha256(data: bytes) -> str:

@@ -125,7 +125,7 @@ def test_ten_mib_is_a_limit_for_thirteen(tmp_path):
     assert "layer0.gemm: 13.0 MiB" in caught.value.problem.where
 
 
-@pytest.mark.parametrize("size", ["ten", "10 MB", "-1", -1, "1.5 MiB"])
+@pytest.mark.parametrize("size", ["ten", "10 MB", "-1", 0, -1, "0 MiB", "1.5 MiB"])
 def test_sizes_that_are_none(made, size):
     with pytest.raises(KakuriError) as caught:
         kk.enclave.plan(made.net, secure_memory=size)
