@@ -27,9 +27,9 @@ from kakuri.personal.recipe import Recipe
 from kakuri.personal.select import STRATEGIES, Candidates
 from kakuri.personal.simulate import Simulation, Trial, simulate
 from kakuri.personal.split import SplitModel, split
-from kakuri.personal.threat import PERSONALISATION
 from kakuri.strict_json import Json
 from kakuri.trust.entropy import SeededRandomness
+from kakuri.trust.threats import PERSONALISATION
 from kakuri.units import bytes_text, percent_text
 
 _SIMULATED_EPOCHS = 40
