@@ -20,7 +20,7 @@ from torch import nn
 
 from kakuri.zoo.data import ImageDataset
 from kakuri.zoo.onnx_evaluation import onnx_accuracy_percent
-from kakuri.zoo.training import RECIPES, Pool, Source, progress_bar, publish, to_onnx, train
+from kakuri.zoo.training import RECIPES, Source, Stream, progress_bar, publish, to_onnx, train
 
 SEED = 1
 
@@ -67,7 +67,7 @@ def opened_bench(options: argparse.Namespace, dataset: ImageDataset) -> Bench:
     return Bench(options.runs, weights, dataset, Console(stderr=True))
 
 
-def fit(bench: Bench, network: Network, module: nn.Module, source: Source | Pool) -> nn.Module:
+def fit(bench: Bench, network: Network, module: nn.Module, source: Source | Stream) -> nn.Module:
     """Train ``module`` by the network's recipe; a second call goes on where the first stopped."""
     checkpoint = bench.runs / f"{network.name}.{network.recipe}.safetensors"
     with progress_bar(network.name, bench.console) as observe:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kakuri.zoo.training import Augmentation, augment
-from kakuri.zoo.training.augment import _ELASTIC_GRID, _enlarging
+from kakuri.zoo.training.augment import _ELASTIC_GRID, _enlarging, _mean_over_ink
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -32,6 +32,9 @@ augmentations = st.builds(
     scale=st.tuples(st.floats(0.5, 1.0), st.floats(1.0, 1.5)),
     translation_pixels=st.floats(0, 3),
     elastic_pixels=st.floats(0, 1),
+    shear=st.floats(0, 0.5),
+    aspect=st.floats(0, 0.5),
+    centred=st.booleans(),
     crop_margin_pixels=st.integers(0, 3),
     flip=st.booleans(),
 )
@@ -111,3 +114,42 @@ def test_the_elastic_field_is_the_bicubic_enlargement_of_the_coarse_one() -> Non
     coarse = torch.randn(3, 2, _ELASTIC_GRID, _ELASTIC_GRID)
     expected = torch.nn.functional.interpolate(coarse, size=(12, 10), mode="bicubic", align_corners=True)
     torch.testing.assert_close(_enlarging(12) @ coarse @ _enlarging(10).t(), expected, atol=1e-5, rtol=1e-5)
+
+
+def moments(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Centre of mass (x, y) and second central moments (xx, xy, yy) of each image, in pixels."""
+    ink = images[:, 0] / images[:, 0].sum((1, 2), keepdim=True)
+    axis = torch.arange(28) - 13.5
+    x, y = (ink * axis).sum((1, 2)), (ink * axis[:, None]).sum((1, 2))
+    dx, dy = axis - x[:, None, None], axis[:, None] - y[:, None, None]
+    return x, y, (ink * dx * dx).sum((1, 2)), (ink * dx * dy).sum((1, 2)), (ink * dy * dy).sum((1, 2))
+
+
+def test_aspect_stretches_one_axis_and_shrinks_the_other_by_the_same_factor() -> None:
+    *_, xx, xy, yy = moments(augment(blob().repeat(40, 1, 1, 1), Augmentation(aspect=0.3), generator()))
+    torch.testing.assert_close((xx * yy).sqrt(), torch.full((40,), 9.0), rtol=0.03, atol=0)
+    assert xy.abs().max() < 0.05
+    assert (xx / yy).max() > 2
+    assert (xx / yy).min() < 0.5
+
+
+def test_shear_moves_columns_by_row_and_keeps_height() -> None:
+    *_, xx, xy, yy = moments(augment(blob().repeat(40, 1, 1, 1), Augmentation(shear=0.3), generator()))
+    torch.testing.assert_close(yy, torch.full((40,), 9.0), rtol=0.02, atol=0)
+    torch.testing.assert_close(xx, 9 + xy**2 / 9, rtol=0.02, atol=0)
+    assert xy.min() < -1
+    assert xy.max() > 1
+
+
+def test_centred_elastic_distortion_moves_the_ink_less() -> None:
+    """What is left comes from ink that spreads or shrinks on one side, not from a common displacement."""
+    off_centre = torch.roll(blob(), (3, -2), (2, 3)).repeat(60, 1, 1, 1)
+    moved = []
+    for centred in (False, True):
+        x, y, *_ = moments(augment(off_centre, Augmentation(elastic_pixels=1.0, centred=centred), generator()))
+        moved.append(float(((x + 2) ** 2 + (y - 3) ** 2).mean().sqrt()))
+    assert moved[1] < 0.85 * moved[0]
+    ink, constant = torch.rand(3, 1, 5, 7), torch.full((3, 2, 5, 7), 1.5)
+    torch.testing.assert_close(_mean_over_ink(constant, ink), constant[:, :, :1, :1])
+    empty = torch.zeros(2, 1, 28, 28)
+    assert torch.equal(augment(empty, Augmentation(elastic_pixels=1.0, centred=True), generator()), empty)

@@ -21,13 +21,11 @@ from kakuri.zoo.training import (
     EpochReport,
     Recipe,
     Source,
+    Stream,
     accuracy_percent,
     largest_activation_inputs,
-    load_pool,
     logits_of,
-    make_pool,
     progress_bar,
-    save_pool,
     train,
 )
 from kakuri.zoo.training.loop import _loss, _State
@@ -221,6 +219,24 @@ def test_largest_activation_inputs_by_hand(stripes: ImageDataset) -> None:
     assert not any(part._forward_pre_hooks for part in module.modules())
 
 
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_clean_statistics_are_those_of_the_undistorted_images(stripes: ImageDataset, ema_decay: float) -> None:
+    """With distortions that change the images' brightness; validation on the way changes nothing."""
+    recipe = dataclasses.replace(FULL, augmentation=Augmentation(scale=(0.4, 0.5)), ema_decay=ema_decay, epochs=2)
+    clean = dataclasses.replace(recipe, clean_statistics=True)
+    modules = [fresh("square") for _ in range(3)]
+    for module, chosen, validation in zip(modules, (recipe, clean, clean), (None, None, stripes), strict=True):
+        train(module, stripes, chosen, seed=1, validation=validation)
+    running, exact, again = (module.state_dict() for module in modules)
+    for name in running:
+        statistic = name.endswith(("running_mean", "running_var", "num_batches_tracked"))
+        assert torch.equal(running[name], exact[name]) != statistic
+        assert torch.equal(exact[name], again[name])
+    with torch.no_grad():
+        features = modules[1].conv1(torch.from_numpy(stripes.train_images).float() / 255)
+    torch.testing.assert_close(exact["bn1.running_mean"], features.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(stripes: ImageDataset) -> None:
     module = fresh("square")
     with torch.no_grad():
@@ -231,7 +247,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(stripes: ImageDataset) -> None:
 
 
 def test_an_epoch_sees_every_image_once(stripes: ImageDataset) -> None:
-    for source in (Source.of(stripes, Augmentation()), make_pool(stripes, Augmentation(), copies=2, seed=0)):
+    for source in (Source.of(stripes, Augmentation()), Stream.of(stripes, Augmentation(), [fresh("teacher")])):
         batches = list(source.epoch(torch.Generator().manual_seed(1), 50))
         assert [len(batch.labels) for batch in batches] == [50] * 6 + [20]
         seen = torch.cat([batch.images for batch in batches]).flatten(1)
@@ -244,24 +260,35 @@ def test_an_epoch_sees_every_image_once(stripes: ImageDataset) -> None:
         )
 
 
-def test_pool_holds_the_teachers_mean_answer(stripes: ImageDataset, tmp_path: Path) -> None:
+def test_stream_brings_the_teachers_answer_to_each_image_as_drawn(stripes: ImageDataset, tmp_path: Path) -> None:
     teachers = [fresh("teacher"), networks.mnist_teacher(3)]
-    pool = make_pool(stripes, Augmentation(15.0), copies=3, seed=4, teachers=teachers)
-    assert pool.images.shape == (3, 320, 1, 28, 28)
-    assert not torch.equal(pool.images[0], pool.images[1])
-    answers = [logits_of(teacher, pool.images[2].numpy()) for teacher in teachers]
-    torch.testing.assert_close(pool.answers[2], (answers[0] + answers[1]) / 2)
-    save_pool(tmp_path / "pool", pool)
-    again = load_pool(tmp_path / "pool")
-    assert torch.equal(again.images, pool.images)
-    assert torch.equal(again.answers, pool.answers)
-    part = pool.without_last(20)
-    assert part.size == 300
-    assert torch.equal(part.answers, pool.answers[:, :300])
-    (tmp_path / "pool").write_bytes(b"no pool")
+    stream = Stream.of(stripes, Augmentation(15.0), teachers, tmp_path)
+    first = list(stream.epoch(torch.Generator().manual_seed(4), 50))
+    for batch in first:
+        with torch.no_grad():
+            expected = sum(teacher.eval()(batch.images) for teacher in teachers) / 2
+        torch.testing.assert_close(batch.teacher, expected, rtol=1e-4, atol=1e-5)
+    (kept,) = tmp_path.iterdir()
+    for teacher in teachers:
+        teacher.forward = None  # the second epoch asks nobody
+    again = list(stream.epoch(torch.Generator().manual_seed(4), 50))
+    for one, two in zip(first, again, strict=True):
+        assert torch.equal(one.images, two.images)
+        assert torch.equal(one.teacher, two.teacher)
+    kept.write_bytes(b"no answers")
     with pytest.raises(KakuriError) as refused:
-        load_pool(tmp_path / "pool")
+        list(stream.epoch(torch.Generator().manual_seed(4), 50))
     assert refused.value.code == "KK-Z21"
+
+
+def test_stream_distorts_anew_every_epoch_and_knows_its_teachers(stripes: ImageDataset, tmp_path: Path) -> None:
+    stream = Stream.of(stripes, Augmentation(15.0), [fresh("teacher")], tmp_path)
+    images = [next(stream.epoch(torch.Generator().manual_seed(seed), 320)).images for seed in (1, 2)]
+    assert not torch.equal(*(image.sort(0).values for image in images))
+    other = Stream.of(stripes, Augmentation(15.0), [networks.mnist_teacher(3)], tmp_path)
+    list(stream.epoch(torch.Generator().manual_seed(1), 320))
+    list(other.epoch(torch.Generator().manual_seed(1), 320))
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_each_image_comes_with_the_teachers_mean_answer(stripes: ImageDataset) -> None:
@@ -289,14 +316,13 @@ def test_distillation_follows_the_teacher_against_the_labels(stripes: ImageDatas
 
 def test_distillation_without_a_teacher_is_refused(stripes: ImageDataset) -> None:
     recipe = dataclasses.replace(FULL, distillation=0.5)
-    pool = make_pool(stripes, Augmentation(), copies=1, seed=0)
-    for source in (stripes, Source.of(stripes, Augmentation()), pool):
+    for source in (stripes, Source.of(stripes, Augmentation())):
         with pytest.raises(KakuriError) as refused:
             train(fresh("square"), source, recipe, seed=1)
         assert refused.value.code == "KK-Z13"
     with pytest.raises(KakuriError) as refused:
-        make_pool(stripes, Augmentation(), copies=0, seed=0)
-    assert refused.value.code == "KK-Z11"
+        Stream.of(stripes, Augmentation(), [])
+    assert refused.value.code == "KK-Z13"
 
 
 def test_the_range_penalty_waits_for_its_share_of_the_epochs(stripes: ImageDataset) -> None:

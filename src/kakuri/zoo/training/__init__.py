@@ -24,26 +24,23 @@ from kakuri.zoo.training.loop import EpochReport, TrainingResult, train
 from kakuri.zoo.training.progress import progress_bar
 from kakuri.zoo.training.publish import publish
 from kakuri.zoo.training.recipes import RECIPES, Recipe
-from kakuri.zoo.training.sources import Pool, Source, load_pool, make_pool, save_pool
+from kakuri.zoo.training.sources import Source, Stream
 
 __all__ = [
     "RECIPES",
     "Augmentation",
     "EpochReport",
-    "Pool",
     "Recipe",
     "Source",
+    "Stream",
     "TrainingResult",
     "accuracy_percent",
     "augment",
     "completed_square",
     "largest_activation_inputs",
-    "load_pool",
     "logits_of",
-    "make_pool",
     "progress_bar",
     "publish",
-    "save_pool",
     "to_onnx",
     "train",
 ]

@@ -22,8 +22,10 @@ class Augmentation:
     """What to draw for each image; the default changes nothing.
 
     rotation_degrees: uniform in plus or minus this. scale: uniform factor of the drawn size, (smallest, largest).
-    translation_pixels: uniform in plus or minus this, both axes. elastic_pixels: standard deviation of the displacement
-    at the points of a coarse grid. crop_margin_pixels: zeros added on every side before a random crop of the old size.
+    translation_pixels: uniform in plus or minus this, both axes. shear: uniform in plus or minus this, columns moved
+    per row. aspect: natural logarithm of the stretch, uniform in plus or minus this. elastic_pixels: standard deviation
+    of the displacement at the points of a coarse grid; centred: its mean over an image's ink is zero, since MNIST's own
+    preparation centres digits. crop_margin_pixels: zeros added on every side before a random crop of the old size.
     flip: mirror left-right with probability one half.
     """
 
@@ -31,13 +33,17 @@ class Augmentation:
     scale: tuple[float, float] = (1.0, 1.0)
     translation_pixels: float = 0.0
     elastic_pixels: float = 0.0
+    shear: float = 0.0
+    aspect: float = 0.0
+    centred: bool = False
     crop_margin_pixels: int = 0
     flip: bool = False
 
     @property
     def warps(self) -> bool:
         """Whether pixels are interpolated, as opposed to moved by whole pixels."""
-        return bool(self.rotation_degrees or self.scale != (1.0, 1.0) or self.translation_pixels or self.elastic_pixels)
+        moved = self.rotation_degrees or self.translation_pixels or self.elastic_pixels or self.shear or self.aspect
+        return bool(moved or self.scale != (1.0, 1.0))
 
 
 _ELASTIC_GRID = 5
@@ -60,27 +66,41 @@ def _uniform(count: int, low: float, high: float, generator: torch.Generator) ->
 
 
 def _warp(images: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
-    count, _, height, width = images.shape
-    grid = _sampling_grid(count, height, width, settings, generator)
+    grid = _sampling_grid(images, settings, generator)
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def _sampling_grid(count: int, height: int, width: int, settings: Augmentation, generator: torch.Generator) -> Tensor:
+def _sampling_grid(images: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
     """(count, height, width, 2): where to sample, A^-1 (x - t), in units of half the image: pixels become 2 / size."""
+    count, _, height, width = images.shape
     angle = _uniform(count, -settings.rotation_degrees, settings.rotation_degrees, generator) * (math.pi / 180)
     zoom = 1.0 / _uniform(count, *settings.scale, generator)
     shift = settings.translation_pixels
     shift_x = _uniform(count, -shift, shift, generator) * (2 / width)
     shift_y = _uniform(count, -shift, shift, generator) * (2 / height)
     cosine, sine = torch.cos(angle) * zoom, torch.sin(angle) * zoom
-    theta = torch.stack([cosine, -sine, shift_x, sine, cosine, shift_y], dim=1).reshape(count, 2, 3)
+    across, down = torch.stack([cosine, sine], 1), torch.stack([-sine, cosine], 1)
+    if settings.aspect:
+        stretch = torch.exp(_uniform(count, -settings.aspect, settings.aspect, generator))[:, None]
+        across, down = across * stretch, down / stretch
+    if settings.shear:
+        down = down + across * _uniform(count, -settings.shear, settings.shear, generator)[:, None]
+    theta = torch.stack([across, down, torch.stack([shift_x, shift_y], 1)], dim=2)
     grid = functional.affine_grid(theta, [count, 1, height, width], align_corners=False)
     if settings.elastic_pixels:
         coarse = torch.randn(count, 2, _ELASTIC_GRID, _ELASTIC_GRID, generator=generator)
         field = _enlarging(height) @ coarse @ _enlarging(width).t()
+        if settings.centred:
+            field = field - _mean_over_ink(field, images)
         pixel = torch.tensor([2 / width, 2 / height])
         grid = grid + field.permute(0, 2, 3, 1) * (settings.elastic_pixels * pixel)
     return grid
+
+
+def _mean_over_ink(field: Tensor, images: Tensor) -> Tensor:
+    """Mean of field (n, 2, h, w), weighted by images (n, c, h, w): (n, 2, 1, 1). An empty image has mean 0."""
+    ink = images.mean(1, keepdim=True)
+    return (field * ink).sum((2, 3), keepdim=True) / ink.sum((2, 3), keepdim=True).clamp(min=1e-6)
 
 
 def _enlarging(size: int) -> Tensor:

@@ -12,23 +12,25 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn, update_bn
 
 from kakuri.errors import KakuriError
 from kakuri.zoo.data.dataset import ImageDataset
 from kakuri.zoo.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from kakuri.zoo.training.evaluate import accuracy_percent
+from kakuri.zoo.training.evaluate import accuracy_percent, to_input
 from kakuri.zoo.training.forward import training_forward
 from kakuri.zoo.training.recipes import Recipe
-from kakuri.zoo.training.sources import Batch, Pool, Source
+from kakuri.zoo.training.sources import Batch, Source, Stream
+
+#: Images whose statistics are taken together for `Recipe.clean_statistics`.
+STATISTICS_BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class TrainingResult:
 
 def train(
     module: nn.Module,
-    source: ImageDataset | Source | Pool,
+    source: ImageDataset | Source | Stream,
     recipe: Recipe,
     *,
     seed: int,
@@ -70,19 +72,19 @@ def train(
 ) -> TrainingResult:
     """Train ``module`` in place.
 
-    source: a dataset, whose training part is augmented as the recipe says; with a teacher, a `Source` or a `Pool`.
+    source: a dataset, whose training part is augmented as the recipe says; with a teacher, a `Source` or a `Stream`.
     validation: its test part is measured, never learnt from; give ``dataset.hold_out(n)``.
     checkpoint: a file to go on from and to write every ``checkpoint_every`` epochs and at the end.
     observe: called after every epoch.
     Raises KK-Z12 when the loss is not finite, KK-Z13 when the recipe distils and the source has no teacher's answers,
     KK-Z21, KK-Z22 and KK-F10 for the checkpoint file.
     """
-    batches = source if isinstance(source, Source | Pool) else Source.of(source, recipe.augmentation)
-    if recipe.distillation and batches.answers is None:
-        hint = "make_pool(dataset, augmentation, teachers=[...]) or Source.of"
+    batches = source if isinstance(source, Source | Stream) else Source.of(source, recipe.augmentation)
+    if recipe.distillation and isinstance(batches, Source) and batches.answers is None:
+        hint = "Stream.of or Source.of with teachers"
         raise KakuriError("KK-Z13", "the recipe distils but the source has no teacher", where=recipe.name, hint=hint)
     state = _State(module, recipe, math.ceil(batches.size / recipe.batch_size))
-    identity = {"recipe": recipe.to_dict(), "seed": seed, "source": _digest(batches), "start": _module_digest(module)}
+    identity = {"recipe": recipe.to_dict(), "seed": seed, "source": batches.digest, "start": _module_digest(module)}
     history: list[EpochReport] = []
     if checkpoint is not None and checkpoint.exists():
         saved = load_checkpoint(checkpoint, identity)
@@ -92,14 +94,14 @@ def train(
     for epoch in range(len(history) + 1, recipe.epochs + 1):
         loss, train_percent = _run_epoch(state, batches, seed, epoch)
         due = validation is not None and (epoch % validation_every == 0 or epoch == recipe.epochs)
-        measured = state.validation_percent(validation) if due and validation is not None else None
+        measured = state.validation_percent(validation, batches) if due and validation is not None else None
         elapsed_seconds = time.perf_counter() - started
         history.append(EpochReport(epoch, recipe.epochs, loss, train_percent, measured, elapsed_seconds))
         if checkpoint is not None and (epoch % checkpoint_every == 0 or epoch == recipe.epochs):
             save_checkpoint(checkpoint, Checkpoint(identity, [asdict(report) for report in history], state.tensors()))
         if observe is not None:
             observe(history[-1])
-    state.finish()
+    state.finish(batches)
     return TrainingResult(recipe, seed, tuple(history))
 
 
@@ -148,26 +150,22 @@ class _State:
         names = [name for name, value in self.averaged.items() if value.is_floating_point() == floating]
         return [self.averaged[name] for name in names], [self._current[name] for name in names]
 
-    @contextmanager
-    def averaged_weights(self) -> Iterator[None]:
-        """The module with the weights that would be its result now."""
-        if not self.recipe.ema_decay:
-            yield
-            return
+    def validation_percent(self, validation: ImageDataset, source: Source | Stream) -> float:
+        """Accuracy of what would be the result now; the module goes on as it was."""
         kept = {name: value.clone() for name, value in self.module.state_dict().items()}
-        self.module.load_state_dict(self.averaged)
         try:
-            yield
+            self.finish(source)
+            return accuracy_percent(self.module, validation.test_images, validation.test_labels)
         finally:
             self.module.load_state_dict(kept)
+            self.module.train()
 
-    def validation_percent(self, validation: ImageDataset) -> float:
-        with self.averaged_weights():
-            return accuracy_percent(self.module, validation.test_images, validation.test_labels)
-
-    def finish(self) -> None:
+    def finish(self, source: Source | Stream) -> None:
+        """The module becomes the run's result."""
         if self.recipe.ema_decay:
             self.module.load_state_dict(self.averaged)
+        if self.recipe.clean_statistics:
+            update_bn((to_input(part) for part in source.images.split(STATISTICS_BATCH)), self.module)
         self.module.eval()
 
     def tensors(self) -> dict[str, Tensor]:
@@ -190,7 +188,7 @@ class _State:
             raise KakuriError("KK-Z21", "the checkpoint does not fit this network", where=path, got=error) from error
 
 
-def _run_epoch(state: _State, batches: Source | Pool, seed: int, epoch: int) -> tuple[float, float]:
+def _run_epoch(state: _State, batches: Source | Stream, seed: int, epoch: int) -> tuple[float, float]:
     """(mean loss, train accuracy in percent); all randomness comes from (seed, epoch)."""
     state.module.train()
     generator = torch.Generator().manual_seed(_epoch_seed(seed, epoch, "data"))
@@ -233,15 +231,6 @@ def _penalty(recipe: Recipe, epoch: int) -> tuple[float, float | None]:
 def _epoch_seed(seed: int, epoch: int, purpose: str) -> int:
     """63 bits that differ for every (seed, epoch, purpose)."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}/{purpose}".encode()).digest()[:8], "big") >> 1
-
-
-def _digest(source: Source | Pool) -> str:
-    """A short SHA-256 of images, labels, settings and the teacher's answers, so that a checkpoint knows its data."""
-    digest = hashlib.sha256(repr(source.settings).encode() if isinstance(source, Source) else b"pool")
-    for tensor in (source.images, source.labels, *(() if source.answers is None else (source.answers,))):
-        digest.update(str(tuple(tensor.shape)).encode())
-        digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()[:16]
 
 
 def _module_digest(module: nn.Module) -> str:

@@ -1,17 +1,19 @@
 """Where an epoch's batches come from.
 
-Purpose: fresh augmentation every epoch, where a teacher's answers are those to the original images (`Source`), or a
-pool of copies augmented once, with the teachers' answers to each copy (`Pool`).
+Purpose: fresh augmentation every epoch, where a teacher's answers are those to the original images (`Source`), or where
+the teachers answer each distorted image anew (`Stream`).
 Guarantees: an epoch is a function of the source and the generator; every training image appears exactly once in it.
-Does not guarantee: that a teacher would answer the same for the distorted image. Crops and flips change little; for
-warped digits the answers to the copies are worth far more (training_record.json of S4). A pool, in turn, has as many
-variants per image as copies.
+Does not guarantee: that a teacher would answer the same for the distorted image (`Source`). Crops and flips change
+little; for warped digits the answers to the distorted images are worth far more (training_record.json of S4).
+Source of `Stream`: Beyer et al., "Knowledge distillation: a good teacher is patient and consistent" (2022).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -23,10 +25,10 @@ from kakuri.errors import KakuriError
 from kakuri.files import atomic_write
 from kakuri.zoo.data.dataset import ImageDataset
 from kakuri.zoo.training.augment import Augmentation, augment
-from kakuri.zoo.training.evaluate import logits_of, to_input
+from kakuri.zoo.training.evaluate import evaluating, logits_of, to_input
 
-#: Images augmented at a time in making a pool.
-CHUNK = 4096
+#: Images distorted and answered at a time, about.
+CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,12 @@ class Source:
     def size(self) -> int:
         return len(self.images)
 
+    @cached_property
+    def digest(self) -> str:
+        """Of images, labels, settings and the teacher's answers."""
+        tensors = [self.images, self.labels] + ([] if self.answers is None else [self.answers])
+        return digest_of(repr(self.settings), tensors)
+
     def epoch(self, generator: torch.Generator, batch_size: int) -> Iterator[Batch]:
         """All images once, in an order and with distortions drawn from the generator."""
         order = torch.randperm(self.size, generator=generator)
@@ -68,76 +76,96 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Pool:
-    """images: uint8 (copies, n, c, h, w); labels: int64 (n,); answers: logits, float32 (copies, n, classes), or None.
+class Stream:
+    """images: uint8 (n, c, h, w); labels: int64 (n,); teachers: the mean of their logits goes with each image as drawn.
 
-    Every epoch draws one copy of each image.
+    memory: a folder that keeps the answers, one file for each epoch drawn, so that a second student of the same seed
+    costs no teacher; None: asked anew.
     """
 
     images: Tensor
     labels: Tensor
-    answers: Tensor | None
+    settings: Augmentation
+    teachers: tuple[nn.Module, ...]
+    memory: Path | None = None
+
+    @classmethod
+    def of(
+        cls, dataset: ImageDataset, settings: Augmentation, teachers: Sequence[nn.Module], memory: Path | None = None
+    ) -> Stream:
+        """The training part of ``dataset``. Raises KK-Z13 without a teacher."""
+        if not teachers:
+            raise KakuriError("KK-Z13", "a stream needs a teacher", where="teachers", hint="use Source.of without one")
+        images, labels = torch.from_numpy(dataset.train_images), torch.from_numpy(dataset.train_labels)
+        return cls(images, labels, settings, tuple(teachers), memory)
 
     @property
     def size(self) -> int:
-        return len(self.labels)
-
-    def without_last(self, count: int) -> Pool:
-        """The pool of all images but the last ``count``: the training part of `ImageDataset.hold_out`."""
-        answers = None if self.answers is None else self.answers[:, :-count]
-        return Pool(self.images[:, :-count], self.labels[:-count], answers)
+        return len(self.images)
 
     def epoch(self, generator: torch.Generator, batch_size: int) -> Iterator[Batch]:
-        order = torch.randperm(self.size, generator=generator)
-        copies = torch.randint(0, len(self.images), (self.size,), generator=generator)
-        for start in range(0, self.size, batch_size):
-            rows = order[start : start + batch_size]
-            copy = copies[start : start + batch_size]
-            teacher = None if self.answers is None else self.answers[copy, rows]
-            yield Batch(to_input(self.images[copy, rows]), self.labels[rows], teacher)
+        """All images once, in an order and with distortions drawn from the generator."""
+        kept = None if self.memory is None else self.memory / f"{self._drawn(generator, batch_size)}.safetensors"
+        known = _remembered(kept, self.size) if kept is not None else None
+        order, asked = torch.randperm(self.size, generator=generator), []
+        together = batch_size * max(1, CHUNK // batch_size)
+        for start in range(0, self.size, together):
+            rows = order[start : start + together]
+            images = augment(to_input(self.images[rows]), self.settings, generator)
+            answers = self._answers(images) if known is None else known[start : start + together]
+            asked.append(answers)
+            for part in range(0, len(rows), batch_size):
+                here = slice(part, part + batch_size)
+                yield Batch(images[here], self.labels[rows[here]], answers[here])
+        if kept is not None and known is None:
+            with atomic_write(kept) as file:
+                file.write(save({"logits": torch.cat(asked)}))
+
+    def _answers(self, images: Tensor) -> Tensor:
+        """Mean logits, float32 (b, classes), for network input (b, c, h, w)."""
+        images = images.contiguous(memory_format=torch.channels_last)
+        answers = []
+        with torch.no_grad():
+            for teacher in self.teachers:
+                with evaluating(teacher):
+                    answers.append(teacher(images))
+        return torch.stack(answers).mean(0)
+
+    def _drawn(self, generator: torch.Generator, batch_size: int) -> str:
+        """A name for one epoch: everything that its answers depend on."""
+        return hashlib.sha256(f"{self.digest}/{generator.initial_seed()}/{batch_size}".encode()).hexdigest()[:32]
+
+    @cached_property
+    def digest(self) -> str:
+        """Of images, labels, settings and the teachers' weights."""
+        tensors = [self.images, self.labels]
+        for teacher in self.teachers:
+            tensors += teacher.state_dict().values()
+        return digest_of(repr(self.settings), tensors)
 
 
-def make_pool(
-    dataset: ImageDataset,
-    settings: Augmentation,
-    *,
-    copies: int,
-    seed: int,
-    teachers: Sequence[nn.Module] = (),
-) -> Pool:
-    """Augment the training part ``copies`` times and record the mean of the teachers' logits for each result.
-
-    Pixels are rounded to 8 bits after augmentation, so that a pool of 12 copies of MNIST takes 565 MB.
-    Raises KK-Z11 for fewer than one copy.
-    """
-    if copies < 1:
-        raise KakuriError("KK-Z11", "a pool needs at least one copy", where="copies", got=copies, limit="1 or more")
-    generator = torch.Generator().manual_seed(seed)
-    source = torch.from_numpy(dataset.train_images)
-    images = torch.empty((copies, *source.shape), dtype=torch.uint8)
-    answers: list[Tensor] = []
-    for copy in images:
-        for start in range(0, len(source), CHUNK):
-            part = slice(start, start + CHUNK)
-            distorted = augment(to_input(source[part]), settings, generator)
-            copy[part] = (distorted * 255).round().clamp(0, 255).to(torch.uint8)
-        if teachers:
-            answers.append(torch.stack([logits_of(teacher, copy) for teacher in teachers]).mean(0))
-    return Pool(images, torch.from_numpy(dataset.train_labels), torch.stack(answers) if answers else None)
-
-
-def save_pool(path: Path, pool: Pool) -> None:
-    """Write the pool as one safetensors file, atomically. Raises KK-F10 when that fails."""
-    tensors = {"images": pool.images, "labels": pool.labels}
-    with atomic_write(path) as file:
-        file.write(save(tensors if pool.answers is None else {**tensors, "logits": pool.answers}))
-
-
-def load_pool(path: Path) -> Pool:
-    """The inverse of `save_pool`. Raises KK-Z21 for a file that is not a pool."""
+def _remembered(path: Path, size: int) -> Tensor | None:
+    """An epoch's answers, or None where there are none. Raises KK-Z21 for a file that does not hold them."""
+    if not path.exists():
+        return None
     try:
-        tensors = load_file(path)
-        return Pool(tensors["images"], tensors["labels"], tensors.get("logits"))
+        answers = load_file(path)["logits"]
     except (OSError, SafetensorError, KeyError) as error:
-        hint = "delete the file and make it again"
-        raise KakuriError("KK-Z21", "not a readable pool", where=path, got=error, hint=hint) from error
+        raise _unreadable(path, error) from error
+    if len(answers) != size:
+        raise _unreadable(path, f"{len(answers)} answers for {size} images")
+    return answers
+
+
+def _unreadable(path: Path, why: object) -> KakuriError:
+    hint = "delete the file; the teachers will be asked again"
+    return KakuriError("KK-Z21", "not a teacher's answers", where=path, got=why, hint=hint)
+
+
+def digest_of(settings: str, tensors: Iterable[Tensor]) -> str:
+    """A short SHA-256 of settings, shapes and values, so that a checkpoint knows its data."""
+    digest = hashlib.sha256(settings.encode())
+    for tensor in tensors:
+        digest.update(str(tuple(tensor.shape)).encode())
+        digest.update(tensor.detach().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
