@@ -165,7 +165,7 @@ class _State:
         if self.recipe.ema_decay:
             self.module.load_state_dict(self.averaged)
         if self.recipe.clean_statistics:
-            update_bn((to_input(part) for part in source.images.split(STATISTICS_BATCH)), self.module)
+            update_bn((to_input(part) for part in torch.split(source.images, STATISTICS_BATCH)), self.module)
         self.module.eval()
 
     def tensors(self) -> dict[str, Tensor]:
