@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from printed_tables import ZOO_NAMES, arguments, printed_accuracies, show
+from printed_tables import arguments, printed_accuracies, shipped_name, show
 
 from kakuri.zoo import weights
 from kakuri.zoo.data import ImageDataset, load_cifar10, load_mnist
@@ -14,26 +14,13 @@ from kakuri.zoo.onnx_evaluation import onnx_accuracy_percent
 
 LOADERS = {"mnist": load_mnist, "cifar10": load_cifar10}
 
-#: The document's networks: (beginning, end) of the shipped network's name, between which the activation stands.
-_SHIPPED = {
-    "3layer-CNN": ("mnist-3layer", ""),
-    "3layer-CNN-Pruned-R1": ("mnist-3layer", "-r1"),
-    "3layer-CNN-Pruned-R2": ("mnist-3layer", "-r2"),
-    "4layer-CNN": ("cifar10-4layer", ""),
-    "4layer-CNN-Pruned10%": ("cifar10-4layer", "-r1"),
-    "4layer-CNN-Pruned20%": ("cifar10-4layer", "-r2"),
-    "4layer-CNN-Pruned30%": ("cifar10-4layer", "-r3"),
-}
-
 
 def rows(networks: Sequence[str], dataset: ImageDataset) -> list[dict[str, Any]]:
     """One row per printed accuracy; ours is None where no such network ships."""
     shipped = weights.names()
     found = []
     for line in printed_accuracies(networks):
-        activation = ZOO_NAMES.get(line["activation"], line["activation"])
-        beginning, end = _SHIPPED[line["network"]]
-        name = f"{beginning}-{activation}{end}"
+        name = shipped_name(line["network"], line["activation"])
         document, ours, parameters = float(line["accuracy_percent"]), None, None
         if name in shipped:
             ours = onnx_accuracy_percent(weights.path(name), dataset.test_images, dataset.test_labels)

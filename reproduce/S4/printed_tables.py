@@ -2,7 +2,7 @@
 
 Purpose: read ``printed/*.csv``; print rows as a table or, with ``--json``, as one JSON object on standard output.
 Guarantees: a row holds the document's value, ours and the difference; nothing is stored, ours is computed in this run.
-Source: S4, tables 5.3 and 5.5 to 5.9.
+Source: S4, tables 5.3 and 5.5 to 5.10.
 """
 
 from __future__ import annotations
@@ -23,6 +23,23 @@ PRINTED = Path(__file__).parent / "printed"
 
 #: Names the document prints, and the zoo's.
 ZOO_NAMES = {"ReLU": "relu", "Swish": "swish"}
+
+#: The document's networks: (beginning, end) of the shipped network's name, between which the activation stands.
+_SHIPPED = {
+    "3layer-CNN": ("mnist-3layer", ""),
+    "3layer-CNN-Pruned-R1": ("mnist-3layer", "-r1"),
+    "3layer-CNN-Pruned-R2": ("mnist-3layer", "-r2"),
+    "4layer-CNN": ("cifar10-4layer", ""),
+    "4layer-CNN-Pruned10%": ("cifar10-4layer", "-r1"),
+    "4layer-CNN-Pruned20%": ("cifar10-4layer", "-r2"),
+    "4layer-CNN-Pruned30%": ("cifar10-4layer", "-r3"),
+}
+
+
+def shipped_name(network: str, activation: str) -> str:
+    """The zoo's name for a network and activation as the document prints them; not every one ships."""
+    beginning, end = _SHIPPED[network]
+    return f"{beginning}-{ZOO_NAMES.get(activation, activation)}{end}"
 
 
 def printed(name: str) -> list[dict[str, str]]:
