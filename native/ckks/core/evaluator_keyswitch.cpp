@@ -63,7 +63,7 @@ Ciphertext Evaluator::relinearize(const Ciphertext& a, int rescale) {
     // P (c0, c1) joins in the extended basis, so that one division serves all.
     pool_.run(static_cast<std::size_t>(a.level + 1), [&](std::size_t l, std::size_t) {
         const int i = static_cast<int>(l);
-        const RotationTerms product{nullptr, 0, nullptr, a.limb(0, i), a.limb(1, i),
+        const RotationTerms product{nullptr, 0, nullptr, 0, nullptr, a.limb(0, i), a.limb(1, i),
                                     context_->special_conversion().product(i)};
         context_->kernels().add_rotation(context_->modulus(i), r0 + l * n, r1 + l * n, product, n);
     });
@@ -151,7 +151,7 @@ std::vector<Ciphertext> Evaluator::rotate_hoisted(const Ciphertext& a, std::span
             switcher.mod_up(a.limb(1, 0), digits);
             count(Count::kModUp);
         }
-        switcher.inner_product(digits, *key, r0, r1);
+        switcher.inner_product(a.limb(1, 0), digits, *key, r0, r1);
         finish_rotation(a, *key, switcher, r0, r1, out.emplace_back(context_, 2, a.level, a.scale));
     }
     return out;

@@ -51,21 +51,27 @@ void write_key(Writer& out, const Context& context, int step, const KeySwitchKey
     out.put(static_cast<std::uint32_t>(step));
     out.put(static_cast<std::uint32_t>(key.level));
     out.bytes(key.seed);
-    for (int slot = 0; slot <= key.level + context.special_count(); ++slot)
-        for (int d = 0; d < key.digits; ++d)
-            out.residues(key.limb(slot, d, 0), context.n(),
-                         context.modulus(prime_of_slot(context, key.level, slot)).bits);
+    Buffer row(context.n());
+    for (int slot = 0; slot <= key.level + context.special_count(); ++slot) {
+        for (int d = 0; d < key.digits; ++d) {
+            key.read(slot, d, 0, row.data());
+            out.residues(row.data(), context.n(), context.modulus(prime_of_slot(context, key.level, slot)).bits);
+        }
+    }
 }
 
 // step and level were read and the key's bytes are known to be there.
 KeySwitchKey read_key(Reader& in, const Context& context, int step, int level) {
     KeySwitchKey key(context, level);
     key.seed = in.seed();
+    Buffer row(context.n());
     for (int slot = 0; slot <= level + context.special_count(); ++slot) {
         const int prime = prime_of_slot(context, level, slot);
         for (int d = 0; d < key.digits; ++d) {
-            in.residues(key.limb(slot, d, 0), context.n(), context.modulus(prime));
-            expand_uniform(context, key.seed, d, prime, key.limb(slot, d, 1));
+            in.residues(row.data(), context.n(), context.modulus(prime));
+            key.write(slot, d, 0, row.data());
+            expand_uniform(context, key.seed, d, prime, row.data());
+            key.write(slot, d, 1, row.data());
         }
     }
     if (step != 0) key.permutation = automorphism_permutation(galois_element(step, context.ring()), context.ring());
