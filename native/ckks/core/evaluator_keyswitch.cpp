@@ -157,13 +157,4 @@ std::vector<Ciphertext> Evaluator::rotate_hoisted(const Ciphertext& a, std::span
     return out;
 }
 
-Ciphertext Evaluator::rotate_sum(const Ciphertext& a, std::span<const long long> steps) {
-    check_size_two(a, "a", "relinearize() it first");
-    for (long long step : steps)
-        if (const int normal = normalised_step(step, context_->ring()); normal != 0) rotation_key(normal, a.level);
-    Ciphertext sum = a;
-    for (long long step : steps) sum = add(sum, rotate(sum, step));
-    return sum;
-}
-
 }  // namespace kakuri::ckks

@@ -68,18 +68,6 @@ void KeySwitcher::inner_product(const u64* c, const u64* all_digits, const KeySw
     });
 }
 
-template <class Use>
-void KeySwitcher::for_slots_of_digits(const u64* c, Use use) const {
-    const u64* y = coefficients(c);
-    u64* scratch = workspace.words(Workspace::kDigits, at(pool.threads()) * slot_digits());
-    pool.run(at(slots()), [&](std::size_t slot, std::size_t worker) {
-        u64* of_slot = scratch + worker * slot_digits();
-        for (std::size_t d = 0; d < digits(); ++d)
-            extend_digit(y, static_cast<int>(d), static_cast<int>(slot), of_slot + d * digit_row());
-        use(static_cast<int>(slot), of_slot);
-    });
-}
-
 void KeySwitcher::mod_up_inner_product(const u64* c, const KeySwitchKey& key, u64* r0, u64* r1) const {
     for_slots_of_digits(c, [&](int slot, const u64* of_slot) { multiply_key(c, of_slot, key, slot, r0, r1); });
 }

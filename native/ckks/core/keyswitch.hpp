@@ -69,13 +69,23 @@ struct KeySwitcher {
     // The terms of `slot` in a rotation of c, given its digits of that slot. `storage` has room for the digits in use.
     RotationTerms terms(const u64* c, const u64* digits, const KeySwitchKey& key, int slot, const u64** storage) const;
 
+    // use(slot, digits of c in that slot) for every slot; the digits are gone after it.
+    template <class Use>
+    void for_slots_of_digits(const u64* c, Use use) const {
+        const u64* y = coefficients(c);
+        u64* scratch = workspace.words(Workspace::kDigits, static_cast<std::size_t>(pool.threads()) * slot_digits());
+        pool.run(static_cast<std::size_t>(slots()), [&](std::size_t slot, std::size_t worker) {
+            u64* of_slot = scratch + worker * slot_digits();
+            for (std::size_t d = 0; d < digits(); ++d)
+                extend_digit(y, static_cast<int>(d), static_cast<int>(slot), of_slot + d * digit_row());
+            use(static_cast<int>(slot), static_cast<const u64*>(of_slot));
+        });
+    }
+
 private:
     const u64* coefficients(const u64* c) const;
     bool own_limb(int digit, int slot) const;
     void extend_digit(const u64* y, int digit, int slot, u64* out) const;
-    // use(slot, digits of that slot) for every slot; the digits are gone after it.
-    template <class Use>
-    void for_slots_of_digits(const u64* c, Use use) const;
     void multiply_key(const u64* c, const u64* digits, const KeySwitchKey& key, int slot, u64* r0, u64* r1) const;
 };
 
