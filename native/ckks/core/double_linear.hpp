@@ -139,24 +139,24 @@ class GroupSums {
 public:
     static constexpr std::size_t kTermWords = kSymmetric ? kChunkWords : 2 * kChunkWords;
 
-    GroupSums(const Modulus& m, const LazyReduction<V>& reduction) : field_(m.q), reduction_(reduction) {}
+    explicit GroupSums(const Modulus& m) : field_(m.q), sums_(m) {}
 
     void store(const DiagonalGroup& group, const u64* packed, const u64* diagonals, std::size_t j,
                std::size_t n) const {
         typename V::Doubles total[4];
         for (auto& part : total) part = V::broadcast(0);
-        for (std::size_t first = 0; first < group.terms; first += LazySum<V>::kTerms)
-            add(group, packed, diagonals, first, std::min(LazySum<V>::kTerms, group.terms - first), total);
-        V::store_words(group.r0 + j, field_.canonical(total[0]));
-        V::store_words(group.r1 + j, field_.canonical(total[1]));
-        V::store_words(group.r0 + (n - V::kLanes - j), V::reversed(field_.canonical(total[2])));
-        V::store_words(group.r1 + (n - V::kLanes - j), V::reversed(field_.canonical(total[3])));
+        for (std::size_t first = 0; first < group.terms; first += sums_.terms())
+            add(group, packed, diagonals, first, std::min(sums_.terms(), group.terms - first), total);
+        V::store_words(group.r0 + j, field_.canonical_small(total[0]));
+        V::store_words(group.r1 + j, field_.canonical_small(total[1]));
+        V::store_words(group.r0 + (n - V::kLanes - j), V::reversed(field_.canonical_small(total[2])));
+        V::store_words(group.r1 + (n - V::kLanes - j), V::reversed(field_.canonical_small(total[3])));
     }
 
 private:
     void add(const DiagonalGroup& group, const u64* packed, const u64* diagonals, std::size_t first, std::size_t count,
              typename V::Doubles* total) const {
-        LazySum<V> near0 = reduction_.start(count), near1 = near0, far0 = near0, far1 = near0;
+        ProductSum<V> near0 = sums_.start(), near1 = near0, far0 = near0, far1 = near0;
         for (std::size_t t = first; t < first + count; ++t) {
             const typename V::Doubles near = residues<V>(diagonals + t * kTermWords);
             const typename V::Doubles far =
@@ -167,18 +167,17 @@ private:
             far0.add_product(V::load(x + 2 * kChunkWords), far);
             far1.add_product(V::load(x + 3 * kChunkWords), far);
         }
-        const LazySum<V>* sums[] = {&near0, &near1, &far0, &far1};
-        for (std::size_t i = 0; i < 4; ++i) total[i] = field_.reduce(total[i] + reduction_.residue(*sums[i]));
+        const ProductSum<V>* sums[] = {&near0, &near1, &far0, &far1};
+        for (std::size_t i = 0; i < 4; ++i) total[i] = field_.reduce(total[i] + sums_.residue(*sums[i]));
     }
     Field<V> field_;
-    const LazyReduction<V>& reduction_;
+    ProductSums<V> sums_;
 };
 
 template <class V, bool kSymmetric>
 void diagonal_sums_with(const Modulus& m, const DiagonalGroup* groups, std::size_t group_count, const u64* packed,
                         std::size_t stride, const u64* diagonals, std::size_t diagonal_stride, ChunkRange range) {
-    const LazyReduction<V> reduction(m);
-    const GroupSums<V, kSymmetric> sums(m, reduction);
+    const GroupSums<V, kSymmetric> sums(m);
     for (std::size_t c = range.first; c < range.first + range.count; ++c) {
         const u64* diagonal = diagonals;
         for (std::size_t g = 0; g < group_count; ++g) {

@@ -12,8 +12,8 @@ namespace kakuri::ckks {
 
 namespace {
 
-constexpr std::size_t kTileBytes = 1u << 18;  // packed rotations of one tile: a part of the second-level cache
-constexpr std::size_t kLeastTileChunks = 16;
+constexpr std::size_t kTileBytes = 1u << 17;  // packed rotations of one tile: room is left for the digits
+constexpr std::size_t kLeastTileChunks = 8;
 constexpr std::size_t kMostTileChunks = 512;
 constexpr std::size_t kRangesPerThread = 2;  // pieces of one limb that threads share
 
