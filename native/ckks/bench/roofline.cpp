@@ -61,7 +61,7 @@ double multiply_adds(const Context& context) {
     Buffer packed(kTerms * kPackedWords), diagonals(kTerms * kChunkWords), out(2 * n);
     Buffer a(n);
     std::fill(a.data(), a.data() + n, 12345);
-    const RotationTerms rotation{nullptr, 0, nullptr, a.data(), a.data(), 3};
+    const RotationTerms rotation{nullptr, 0, nullptr, 0, nullptr, a.data(), a.data(), 3};
     for (std::size_t t = 0; t < kTerms; ++t)
         context.kernels().pack_rotation(m, packed.data() + t * kPackedWords, kTerms * kPackedWords, rotation,
                                         {0, 1, n});

@@ -61,15 +61,14 @@ struct PublicKey {
 // where g_d is 1 modulo the limbs of digit d and 0 modulo every other; so a key also works at every lower level.
 struct KeySwitchKey {
     KeySwitchKey(const Context& context, int level);
-    // Slot 0 .. level: q limbs; then the special limbs. part 0: b, part 1: a. Digits of one limb lie side by side.
-    u64* limb(int slot, int digit, int part) { return words.data() + offset(slot, digit, part); }
-    const u64* limb(int slot, int digit, int part) const { return words.data() + offset(slot, digit, part); }
-    std::size_t offset(int slot, int digit, int part) const {
-        return ((static_cast<std::size_t>(slot) * static_cast<std::size_t>(digits) + static_cast<std::size_t>(digit)) *
-                    2 +
-                static_cast<std::size_t>(part)) *
-               (n + kRowPadding);
-    }
+    // Slot 0 .. level: q limbs; then the special limbs. Each is one stream in the order in which kernels read it: chunk by
+    // chunk, all digits of a chunk side by side (kernels.hpp).
+    const u64* stream(int slot) const { return words.data() + static_cast<std::size_t>(slot) * slot_words(); }
+    std::size_t stride() const { return static_cast<std::size_t>(digits) * kKeyWords; }
+    std::size_t slot_words() const { return n / (2 * kChunkWords) * stride(); }
+    // One digit's polynomial modulo one prime, n words. part 0: b, part 1: a.
+    void write(int slot, int digit, int part, const u64* row);
+    void read(int slot, int digit, int part, u64* row) const;
 
     std::size_t n;
     int level;

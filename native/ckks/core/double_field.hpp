@@ -5,9 +5,12 @@
 // Source: the error-free product h + l = a b by one FMA (Dekker 1971; Ogita, Rump and Oishi 2005) with the quotient
 //   rounded from a b/q, as in FLINT's fft_small (Schultz, 2022). Adding 1.5 2^52 within an FMA rounds the quotient to an
 //   integer; that needs a quotient below 2^51 in size, hence multiply() of x within 4 by a factor within 1/2. Its result is
-//   within 1/2 + B/16 (B/8 where w/q is itself a product with 1/q). LazySum: Emmart, Zheng and Weems, "Faster modular
-//   exponentiation using double precision floating point arithmetic on the GPU", 2018.
+//   within 1/2 + B/16 (B/8 where w/q is itself a product with 1/q). Splitting a product against a large constant: Emmart,
+//   Zheng and Weems, "Faster modular exponentiation using double precision floating point arithmetic on the GPU", 2018.
 #pragma once
+
+#include <algorithm>
+#include <cmath>
 
 #include "kernels.hpp"
 
@@ -76,62 +79,55 @@ typename V::Doubles residues(const u64* p) {
     return V::from_words(V::load_words(p));
 }
 
-// A sum of up to kTerms products a b, each below 2^100 in size, without a division: every product is split into a multiple
-// of 2^50 and the rest by rounding against large constants, and the bits of both are added as integers.
+// A sum of products a b of residues as high + low, both exact. The products are added to a constant so large that every
+// partial sum is rounded to a multiple of one power of two; what the rounding took away is known exactly, for the
+// difference of two neighbouring sums is, and is added up by itself.
 template <class V>
-class LazySum {
+class ProductSum {
 public:
-    static constexpr std::size_t kTerms = 1024;
+    using Doubles = typename V::Doubles;
 
-    // `terms` products will be added. multiple_of_q, in [2^61, 2^62), keeps both sums positive.
-    LazySum(std::size_t terms, u64 multiple_of_q)
-        : high_(V::broadcast_word(multiple_of_q - terms * kHighBits)),
-          low_(V::broadcast_word(multiple_of_q - terms * kLowBits)) {}
+    // start: as ProductSums gives it
+    explicit ProductSum(Doubles start) : high_(start), low_(V::broadcast(0)) {}
 
-    void add_product(typename V::Doubles a, typename V::Doubles b) {
-        const typename V::Doubles high = V::multiply_add(a, b, V::broadcast(kHigh));
-        const typename V::Doubles low = V::multiply_add(a, b, V::broadcast(kHigh + kLow) - high);
-        high_ = V::wrapping_sum(high_, V::bits(high));
-        low_ = V::wrapping_sum(low_, V::bits(low));
+    void add_product(Doubles a, Doubles b) {
+        const Doubles next = V::multiply_add(a, b, high_);
+        low_ = low_ + V::multiply_add(a, b, high_ - next);
+        high_ = next;
     }
-    // high 2^50 + low with 0 <= low < 2^50 and 0 <= high < 2^63.
-    typename V::Words high() const { return high_ + V::shift_right(low_, kShift); }
-    typename V::Words low() const { return low_ & V::broadcast_word((u64{1} << kShift) - 1); }
-
-    static constexpr int kShift = 50;
+    Doubles high() const { return high_; }
+    Doubles low() const { return low_; }
 
 private:
-    static constexpr double kHigh = 0x1.8p102;  // last digit 2^50
-    static constexpr double kLow = 0x1.8p52;    // last digit 1
-    static constexpr u64 kHighBits = std::bit_cast<u64>(kHigh);
-    static constexpr u64 kLowBits = std::bit_cast<u64>(kLow);
-    typename V::Words high_;
-    typename V::Words low_;
+    Doubles high_;
+    Doubles low_;
 };
 
-// Brings such sums to residues within 1/2.
+// Starts such sums for one prime and brings them to residues. With q < 2^bits, factors within 1 and at most 2^(52 - bits)
+// terms, a sum is below 2^(bits + 52), which is half the constant's size: its last digit is 2^(bits + 1). The roundings are
+// then at most 2^bits each, below 2^52 in all, and high / q is below 2^53.
 template <class V>
-class LazyReduction {
+class ProductSums {
 public:
-    explicit LazyReduction(const Modulus& m)
-        : field_(m.q),
-          upper_(Multiplier<V>::of(m.power(2, LazySum<V>::kShift + 32), m.q)),
-          lower_(Multiplier<V>::of(m.power(2, LazySum<V>::kShift), m.q)),
-          multiple_(m.q << (62 - m.bits)) {}
+    using Doubles = typename V::Doubles;
 
-    LazySum<V> start(std::size_t terms) const { return LazySum<V>(terms, multiple_); }
-    typename V::Doubles residue(const LazySum<V>& sum) const {
-        const typename V::Words high = sum.high();
-        const typename V::Words half = high & V::broadcast_word(0xffffffff);
-        return field_.reduce(field_.multiply(V::from_words(V::shift_right(high, 32)), upper_) +
-                             field_.multiply(V::from_words(half), lower_) + V::from_words(sum.low()));
+    explicit ProductSums(const Modulus& m)
+        : field_(m.q),
+          start_(V::broadcast(std::ldexp(1.5, m.bits + 53))),
+          terms_(std::size_t{1} << std::min(52 - m.bits, 10)) {}
+
+    std::size_t terms() const { return terms_; }
+    ProductSum<V> start() const { return ProductSum<V>(start_); }
+    // Below 2^53 in size: the rest of the high part is within 3.
+    Doubles residue(const ProductSum<V>& sum) const {
+        const Doubles high = sum.high() - start_;
+        return V::subtract_product(high, V::nearest(high * field_.inverse), field_.q) + sum.low();
     }
 
 private:
     Field<V> field_;
-    Multiplier<V> upper_;
-    Multiplier<V> lower_;
-    u64 multiple_;
+    Doubles start_;
+    std::size_t terms_;
 };
 
 }  // namespace kakuri::ckks::lanes

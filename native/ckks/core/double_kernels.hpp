@@ -151,19 +151,6 @@ struct KernelFunctions {
         }
     }
 
-    static void inner_product(const Modulus& m, u64* r0, u64* r1, const InnerTerm* terms, std::size_t count,
-                              const std::uint32_t* permutation, std::size_t n) {
-        const RotationTerms rotation{terms, count, permutation, nullptr, nullptr, 0};
-        const Field<V> f(m.q);
-        with_rotation<V>(f, m, rotation, [&](const auto& rotated) {
-            for (std::size_t j = 0; j < n; j += kLanes) {
-                const Pair<V> sum = rotated(j, kPrefetchWords);
-                V::store_words(r0 + j, f.canonical(sum.r0));
-                V::store_words(r1 + j, f.canonical(sum.r1));
-            }
-        });
-    }
-
     static void dot(const Modulus& m, u64* r, const ProductTerm* terms, std::size_t count, std::size_t n) {
         // Sixteen coefficients per pass over the terms: two cache lines of each operand, the sums in registers.
         constexpr std::size_t kTile = 16 / kLanes;
@@ -199,9 +186,9 @@ struct KernelFunctions {
             tensor,
             permute,
             convert,
-            inner_product,
             dot,
             WeightedSum<V>::run,
+            rotate<V>,
             add_rotation<V>,
             pack_rotation<V>,
             diagonal_sums<V>,

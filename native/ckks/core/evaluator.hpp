@@ -81,6 +81,7 @@ private:
     void check_uniform_items(std::span<const Ciphertext* const> items) const;
     void check_plain(const Ciphertext& a, const Plaintext& p, const char* where) const;
     const KeySwitchKey& rotation_key(int step, int level) const;
+    const KeySwitchKey* key_at_hand(int step, int level) const;  // null where there is none
     const KeySwitchKey& relinearization_key(int level) const;
     Ciphertext product(const Ciphertext& a, const Ciphertext& b);
     // Runs body(polynomial, limb) for every limb of the ciphertext.

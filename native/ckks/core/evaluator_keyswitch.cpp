@@ -63,7 +63,7 @@ Ciphertext Evaluator::relinearize(const Ciphertext& a, int rescale) {
     // P (c0, c1) joins in the extended basis, so that one division serves all.
     pool_.run(static_cast<std::size_t>(a.level + 1), [&](std::size_t l, std::size_t) {
         const int i = static_cast<int>(l);
-        const RotationTerms product{nullptr, 0, nullptr, a.limb(0, i), a.limb(1, i),
+        const RotationTerms product{nullptr, 0, nullptr, 0, nullptr, a.limb(0, i), a.limb(1, i),
                                     context_->special_conversion().product(i)};
         context_->kernels().add_rotation(context_->modulus(i), r0 + l * n, r1 + l * n, product, n);
     });
@@ -151,19 +151,10 @@ std::vector<Ciphertext> Evaluator::rotate_hoisted(const Ciphertext& a, std::span
             switcher.mod_up(a.limb(1, 0), digits);
             count(Count::kModUp);
         }
-        switcher.inner_product(digits, *key, r0, r1);
+        switcher.inner_product(a.limb(1, 0), digits, *key, r0, r1);
         finish_rotation(a, *key, switcher, r0, r1, out.emplace_back(context_, 2, a.level, a.scale));
     }
     return out;
-}
-
-Ciphertext Evaluator::rotate_sum(const Ciphertext& a, std::span<const long long> steps) {
-    check_size_two(a, "a", "relinearize() it first");
-    for (long long step : steps)
-        if (const int normal = normalised_step(step, context_->ring()); normal != 0) rotation_key(normal, a.level);
-    Ciphertext sum = a;
-    for (long long step : steps) sum = add(sum, rotate(sum, step));
-    return sum;
 }
 
 }  // namespace kakuri::ckks

@@ -140,22 +140,6 @@ struct KernelFunctions {
         }
     }
 
-    static void inner_product(const Modulus& m, u64* r0, u64* r1, const InnerTerm* terms, std::size_t count,
-                              const std::uint32_t* permutation, std::size_t n) {
-        const Reduction reduce(m);
-        for (std::size_t j = 0; j < n; j += kWidth) {
-            Sum s0, s1;
-            for (std::size_t d = 0; d < count; ++d) {
-                const V x =
-                    permutation != nullptr ? V::gather(terms[d].digit, permutation + j) : V::load(terms[d].digit + j);
-                s0.add_product(x, V::load(terms[d].key0 + j));
-                s1.add_product(x, V::load(terms[d].key1 + j));
-            }
-            reduce(s0).store(r0 + j);
-            reduce(s1).store(r1 + j);
-        }
-    }
-
     static void dot(const Modulus& m, u64* r, const ProductTerm* terms, std::size_t count, std::size_t n) {
         const Reduction reduce(m);
         for (std::size_t j = 0; j < n; j += kWidth) {
@@ -218,8 +202,8 @@ struct KernelFunctions {
 
     static constexpr Kernels table(const char* name) {
         return {name,     forward,         inverse,           fold,   add,    subtract, negate,  add_scalar,
-                multiply, multiply_scalar, subtract_multiply, tensor, permute,  convert, inner_product,
-                dot,      weighted_sum, add_rotation<V>, pack_rotation<V>, diagonal_sums<V>};
+                multiply, multiply_scalar, subtract_multiply, tensor, permute,  convert, dot,
+                weighted_sum, rotate<V>, add_rotation<V>, pack_rotation<V>, diagonal_sums<V>};
     }
 };
 

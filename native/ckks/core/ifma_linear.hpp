@@ -14,39 +14,50 @@ struct SumPair {
     Sum<V> r1;
 };
 
-inline constexpr std::ptrdiff_t kPrefetchWords = 64;
-
-// At most 64 terms and an addend. `ahead` says how far from j the key will be read soon.
+// At most 64 terms and an addend, at the positions from j on. key: those of the first digit.
 template <class V>
-SumPair<V> rotated(const RotationTerms& rotation, V weight, std::size_t j, std::ptrdiff_t ahead) {
+SumPair<V> rotated(const RotationTerms& rotation, V weight, const u64* key, std::size_t j) {
     const auto moved = [&](const u64* a) {
         return rotation.permutation != nullptr ? V::gather(a, rotation.permutation + j) : V::load(a + j);
     };
     SumPair<V> sum;
-    for (std::size_t d = 0; d < rotation.count; ++d) {
-        const InnerTerm& term = rotation.terms[d];
-        __builtin_prefetch(term.key0 + j + ahead);
-        __builtin_prefetch(term.key1 + j + ahead);
-        const V x = moved(term.digit);
-        sum.r0.add_product(x, V::load(term.key0 + j));
-        sum.r1.add_product(x, V::load(term.key1 + j));
+    for (std::size_t d = 0; d < rotation.count; ++d, key += kKeyWords) {
+        const V x = moved(rotation.digits[d]);
+        sum.r0.add_product(x, V::load(key));
+        sum.r1.add_product(x, V::load(key + kChunkWords));
     }
     if (rotation.addend0 != nullptr) sum.r0.add_product(moved(rotation.addend0), weight);
     if (rotation.addend1 != nullptr) sum.r1.add_product(moved(rotation.addend1), weight);
     return sum;
 }
 
-template <class V>
-void add_rotation(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n) {
+template <class V, bool kAdd>
+void rotate_into(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n) {
     const Reduction<V> reduce(m);
     const V weight = V::broadcast(rotation.weight);
-    for (std::size_t j = 0; j < n; j += kWidth) {
-        SumPair<V> sum = rotated(rotation, weight, j, kPrefetchWords);
-        sum.r0.low = sum.r0.low + V::load(r0 + j);
-        sum.r1.low = sum.r1.low + V::load(r1 + j);
+    const auto finish = [&](SumPair<V> sum, std::size_t j) {
+        if (kAdd) {
+            sum.r0.low = sum.r0.low + V::load(r0 + j);
+            sum.r1.low = sum.r1.low + V::load(r1 + j);
+        }
         reduce(sum.r0).store(r0 + j);
         reduce(sum.r1).store(r1 + j);
+    };
+    const u64* key = rotation.key;
+    for (std::size_t j = 0; j < n / 2; j += kWidth, key += rotation.key_stride) {
+        finish(rotated(rotation, weight, key, j), j);
+        finish(rotated(rotation, weight, key + 2 * kChunkWords, n - kWidth - j), n - kWidth - j);
     }
+}
+
+template <class V>
+void rotate(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n) {
+    rotate_into<V, false>(m, r0, r1, rotation, n);
+}
+
+template <class V>
+void add_rotation(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n) {
+    rotate_into<V, true>(m, r0, r1, rotation, n);
 }
 
 template <class V>
@@ -55,8 +66,9 @@ void pack_rotation(const Modulus& m, u64* packed, std::size_t stride, const Rota
     const V weight = V::broadcast(rotation.weight);
     for (std::size_t c = range.first; c < range.first + range.count; ++c, packed += stride) {
         const std::size_t j = c * kChunkWords;
-        const SumPair<V> near = rotated(rotation, weight, j, kPrefetchWords);
-        const SumPair<V> far = rotated(rotation, weight, range.n - kWidth - j, -kPrefetchWords);
+        const u64* key = rotation.key + c * rotation.key_stride;
+        const SumPair<V> near = rotated(rotation, weight, key, j);
+        const SumPair<V> far = rotated(rotation, weight, key + 2 * kChunkWords, range.n - kWidth - j);
         reduce(near.r0).store(packed);
         reduce(near.r1).store(packed + kChunkWords);
         V::reversed(reduce(far.r0)).store(packed + 2 * kChunkWords);

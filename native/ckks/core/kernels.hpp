@@ -20,13 +20,6 @@ struct ConvertTerm {
     Factor weight;
 };
 
-// One digit's share of a key-switching inner product: (r0, r1) += digit * (key0, key1).
-struct InnerTerm {
-    const u64* digit;
-    const u64* key0;
-    const u64* key1;
-};
-
 struct ProductTerm {
     const u64* a;
     const u64* b;
@@ -34,10 +27,13 @@ struct ProductTerm {
 
 // One rotated polynomial pair in the extended basis, modulo one prime, at position j, with from = permutation[j]:
 //   r_p[j] = sum_i digit_i[from] key_pi[j] + weight addend_p[from],  p = 0, 1.
-// permutation may be null (no rotation), as may either addend; there may be no terms.
+// The key is one stream (key_word() below); chunk c of it starts at key + c key_stride. permutation may be null (no
+// rotation), as may either addend; there may be no digits.
 struct RotationTerms {
-    const InnerTerm* terms;
+    const u64* const* digits;
     std::size_t count;
+    const u64* key;
+    std::size_t key_stride;
     const std::uint32_t* permutation;
     const u64* addend0;
     const u64* addend1;
@@ -50,6 +46,14 @@ inline constexpr std::size_t kChunkWords = 8;
 // A packed rotation is four vectors per chunk: r_0 and r_1, then both at the mirrored positions. The words are in a
 // form of the path's own.
 inline constexpr std::size_t kPackedWords = 4 * kChunkWords;
+
+// A chunk of a key holds kKeyWords words for every digit: key_0, key_1, then both at the mirrored positions, the latter in
+// ascending order. Where position j of polynomial p stands among them, and in which chunk:
+inline constexpr std::size_t kKeyWords = 4 * kChunkWords;
+inline std::size_t chunk_of(std::size_t j, std::size_t n) { return (j < n / 2 ? j : n - 1 - j) / kChunkWords; }
+inline std::size_t key_word(std::size_t p, std::size_t j, std::size_t n) {
+    return ((j < n / 2 ? 0 : 2) + p) * kChunkWords + j % kChunkWords;
+}
 
 // r_p = sum over the group's terms t of diagonal_t times the packed rotation number rotations[t].
 struct DiagonalGroup {
@@ -91,15 +95,13 @@ struct Kernels {
 
     // constant = -sum_i (p_i - 1)/2 w_i: what unsigned arithmetic on shifted inputs has to add
     void (*convert)(const Modulus&, u64* r, const ConvertTerm* terms, std::size_t count, u64 constant, std::size_t n);
-    // permutation may be null
-    void (*inner_product)(const Modulus&, u64* r0, u64* r1, const InnerTerm* terms, std::size_t count,
-                          const std::uint32_t* permutation, std::size_t n);
     // r = sum_i a_i b_i
     void (*dot)(const Modulus&, u64* r, const ProductTerm* terms, std::size_t count, std::size_t n);
     // out[o] = sum_i weights[o * count + i] inputs[i], |weights| < 2^49, count < 2^26
     void (*weighted_sum)(const Modulus&, u64* const* outputs, std::size_t output_count, const u64* const* inputs,
                          const i64* weights, std::size_t count, std::size_t n);
-    // r_p += the rotated pair
+    // r_p = the rotated pair, and r_p += the rotated pair
+    void (*rotate)(const Modulus&, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n);
     void (*add_rotation)(const Modulus&, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n);
     // Chunk first + i to packed + i stride.
     void (*pack_rotation)(const Modulus&, u64* packed, std::size_t stride, const RotationTerms& rotation, ChunkRange);

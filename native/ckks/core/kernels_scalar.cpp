@@ -153,22 +153,6 @@ void convert(const Modulus& m, u64* r, const ConvertTerm* terms, std::size_t cou
     }
 }
 
-void inner_product(const Modulus& m, u64* r0, u64* r1, const InnerTerm* terms, std::size_t count,
-                   const std::uint32_t* permutation, std::size_t n) {
-    for (std::size_t j = 0; j < n; ++j) {
-        const std::size_t from = permutation != nullptr ? permutation[j] : j;
-        u128 s0 = 0;
-        u128 s1 = 0;
-        for (std::size_t d = 0; d < count; ++d) {
-            const u64 x = terms[d].digit[from];
-            s0 += static_cast<u128>(x) * terms[d].key0[j];
-            s1 += static_cast<u128>(x) * terms[d].key1[j];
-        }
-        r0[j] = m.reduce(s0);
-        r1[j] = m.reduce(s1);
-    }
-}
-
 void dot(const Modulus& m, u64* r, const ProductTerm* terms, std::size_t count, std::size_t n) {
     // Tiles of one page of coefficients keep the 128-bit sums in the first-level cache while the terms stream by.
     constexpr std::size_t kTile = 256;
@@ -225,9 +209,9 @@ const Kernels* scalar_kernels() {
         tensor,
         permute,
         convert,
-        inner_product,
         dot,
         weighted_sum,
+        scalar::rotate,
         scalar::add_rotation,
         scalar::pack_rotation,
         scalar::diagonal_sums,

@@ -22,13 +22,15 @@ const u64* KeySwitcher::coefficients(const u64* c) const {
     return y;
 }
 
-void KeySwitcher::extend_digit(const u64* c, const u64* y, int digit, int slot, u64* out) const {
+bool KeySwitcher::own_limb(int digit, int slot) const {
+    const int begin = context.digit_begin(digit);
+    return slot >= begin && slot < begin + context.digit_size(digit, level);
+}
+
+void KeySwitcher::extend_digit(const u64* y, int digit, int slot, u64* out) const {
+    if (own_limb(digit, slot)) return;
     const int begin = context.digit_begin(digit);
     const int size = context.digit_size(digit, level);
-    if (slot >= begin && slot < begin + size) {
-        std::memcpy(out, c + at(slot) * n(), n() * sizeof(u64));
-        return;
-    }
     const u64* sources[kMaxPrimes];
     for (int i = 0; i < size; ++i) sources[i] = y + at(begin + i) * n();
     const int p = prime(slot);
@@ -39,54 +41,42 @@ void KeySwitcher::extend_digit(const u64* c, const u64* y, int digit, int slot, 
 void KeySwitcher::mod_up(const u64* c, u64* out) const {
     const u64* y = coefficients(c);
     pool.run(at(slots()) * digits(), [&](std::size_t i, std::size_t) {
-        extend_digit(c, y, static_cast<int>(i % digits()), static_cast<int>(i / digits()), out + i * digit_row());
+        extend_digit(y, static_cast<int>(i % digits()), static_cast<int>(i / digits()), out + i * digit_row());
     });
 }
 
-RotationTerms KeySwitcher::terms(const u64* digits_of_slot, const KeySwitchKey& key, int slot,
-                                 InnerTerm* storage) const {
+RotationTerms KeySwitcher::terms(const u64* c, const u64* digits_of_slot, const KeySwitchKey& key, int slot,
+                                 const u64** storage) const {
     const int key_slot = slot <= level ? slot : key.level + slot - level;
-    for (std::size_t d = 0; d < digits(); ++d) {
-        const int digit = static_cast<int>(d);
-        storage[d] = {digits_of_slot + d * digit_row(), key.limb(key_slot, digit, 0), key.limb(key_slot, digit, 1)};
-    }
-    return {storage, digits(), key.permutation.empty() ? nullptr : key.permutation.data(), nullptr, nullptr, 0};
+    for (std::size_t d = 0; d < digits(); ++d)
+        storage[d] = own_limb(static_cast<int>(d), slot) ? c + at(slot) * n() : digits_of_slot + d * digit_row();
+    return {storage,        digits(), key.stream(key_slot),
+            key.stride(), key.permutation.empty() ? nullptr : key.permutation.data(),
+            nullptr,        nullptr,  0};
 }
 
-void KeySwitcher::multiply_key(const u64* digits_of_slot, const KeySwitchKey& key, int slot, u64* r0, u64* r1) const {
-    InnerTerm storage[kMaxPrimes];
-    const RotationTerms rotation = terms(digits_of_slot, key, slot, storage);
-    context.kernels().inner_product(context.modulus(prime(slot)), r0 + at(slot) * n(), r1 + at(slot) * n(), storage,
-                                    rotation.count, rotation.permutation, n());
+void KeySwitcher::multiply_key(const u64* c, const u64* digits_of_slot, const KeySwitchKey& key, int slot, u64* r0,
+                               u64* r1) const {
+    const u64* storage[kMaxPrimes];
+    context.kernels().rotate(context.modulus(prime(slot)), r0 + at(slot) * n(), r1 + at(slot) * n(),
+                               terms(c, digits_of_slot, key, slot, storage), n());
 }
 
-void KeySwitcher::inner_product(const u64* all_digits, const KeySwitchKey& key, u64* r0, u64* r1) const {
+void KeySwitcher::inner_product(const u64* c, const u64* all_digits, const KeySwitchKey& key, u64* r0, u64* r1) const {
     pool.run(at(slots()), [&](std::size_t slot, std::size_t) {
-        multiply_key(all_digits + slot * slot_digits(), key, static_cast<int>(slot), r0, r1);
-    });
-}
-
-template <class Use>
-void KeySwitcher::for_slots_of_digits(const u64* c, Use use) const {
-    const u64* y = coefficients(c);
-    u64* scratch = workspace.words(Workspace::kDigits, at(pool.threads()) * slot_digits());
-    pool.run(at(slots()), [&](std::size_t slot, std::size_t worker) {
-        u64* of_slot = scratch + worker * slot_digits();
-        for (std::size_t d = 0; d < digits(); ++d)
-            extend_digit(c, y, static_cast<int>(d), static_cast<int>(slot), of_slot + d * digit_row());
-        use(static_cast<int>(slot), of_slot);
+        multiply_key(c, all_digits + slot * slot_digits(), key, static_cast<int>(slot), r0, r1);
     });
 }
 
 void KeySwitcher::mod_up_inner_product(const u64* c, const KeySwitchKey& key, u64* r0, u64* r1) const {
-    for_slots_of_digits(c, [&](int slot, const u64* of_slot) { multiply_key(of_slot, key, slot, r0, r1); });
+    for_slots_of_digits(c, [&](int slot, const u64* of_slot) { multiply_key(c, of_slot, key, slot, r0, r1); });
 }
 
 void KeySwitcher::mod_up_add_rotation(const u64* c, const KeySwitchKey& key, const u64* addend, u64* r0,
                                       u64* r1) const {
     for_slots_of_digits(c, [&](int slot, const u64* of_slot) {
-        InnerTerm storage[kMaxPrimes];
-        RotationTerms rotation = terms(of_slot, key, slot, storage);
+        const u64* storage[kMaxPrimes];
+        RotationTerms rotation = terms(c, of_slot, key, slot, storage);
         const std::size_t offset = at(slot) * n();
         rotation.addend0 = addend + offset;
         rotation.weight = 1;

@@ -54,10 +54,11 @@ struct KeySwitcher {
     std::size_t digit_row() const { return n() + kRowPadding; }
     std::size_t slot_digits() const { return digits() * digit_row(); }
 
-    // All digits of c (level + 1 limbs in NTT form) modulo every prime, in NTT form: [slot][digit][digit_row()].
+    // All digits of c (level + 1 limbs in NTT form) modulo every prime, in NTT form: [slot][digit][digit_row()]. Modulo its
+    // own primes a digit is c, and its place stays as it was.
     void mod_up(const u64* c, u64* out) const;
-    // (r0, r1) = sum over digits of automorphism(digit) * key, in the extended basis. r0, r1: slots() limbs.
-    void inner_product(const u64* digits, const KeySwitchKey& key, u64* r0, u64* r1) const;
+    // (r0, r1) = sum over the digits of c of automorphism(digit) * key, in the extended basis. r0, r1: slots() limbs.
+    void inner_product(const u64* c, const u64* digits, const KeySwitchKey& key, u64* r0, u64* r1) const;
     // mod_up and inner_product limb by limb: the digits of one limb stay in cache and are never stored.
     void mod_up_inner_product(const u64* c, const KeySwitchKey& key, u64* r0, u64* r1) const;
     // The same, added to (r0, r1) together with the rotated `addend` (extended, as the first polynomial).
@@ -65,16 +66,27 @@ struct KeySwitcher {
     // r = round(extended / (P q_level ... )), the last `rescale` limbs divided away too: level + 1 - rescale limbs. The
     // slots of the primes that are divided by are overwritten.
     void mod_down(u64* extended, int rescale, u64* r) const;
-    // The terms of `slot` in a rotation of the digits of that slot. `storage` has room for the digits in use.
-    RotationTerms terms(const u64* digits, const KeySwitchKey& key, int slot, InnerTerm* storage) const;
+    // The terms of `slot` in a rotation of c, given its digits of that slot. `storage` has room for the digits in use.
+    RotationTerms terms(const u64* c, const u64* digits, const KeySwitchKey& key, int slot, const u64** storage) const;
+
+    // use(slot, digits of c in that slot) for every slot; the digits are gone after it.
+    template <class Use>
+    void for_slots_of_digits(const u64* c, Use use) const {
+        const u64* y = coefficients(c);
+        u64* scratch = workspace.words(Workspace::kDigits, static_cast<std::size_t>(pool.threads()) * slot_digits());
+        pool.run(static_cast<std::size_t>(slots()), [&](std::size_t slot, std::size_t worker) {
+            u64* of_slot = scratch + worker * slot_digits();
+            for (std::size_t d = 0; d < digits(); ++d)
+                extend_digit(y, static_cast<int>(d), static_cast<int>(slot), of_slot + d * digit_row());
+            use(static_cast<int>(slot), static_cast<const u64*>(of_slot));
+        });
+    }
 
 private:
     const u64* coefficients(const u64* c) const;
-    void extend_digit(const u64* c, const u64* y, int digit, int slot, u64* out) const;
-    // use(slot, digits of that slot) for every slot; the digits are gone after it.
-    template <class Use>
-    void for_slots_of_digits(const u64* c, Use use) const;
-    void multiply_key(const u64* digits, const KeySwitchKey& key, int slot, u64* r0, u64* r1) const;
+    bool own_limb(int digit, int slot) const;
+    void extend_digit(const u64* y, int digit, int slot, u64* out) const;
+    void multiply_key(const u64* c, const u64* digits, const KeySwitchKey& key, int slot, u64* r0, u64* r1) const;
 };
 
 // r = round(c / q_level), one limb fewer; `top` (n words) is scratch. Runs on the caller's thread.

@@ -10,13 +10,13 @@ struct Pair {
 };
 
 // At most 64 products below 2^100.
-Pair rotated(const RotationTerms& rotation, std::size_t j) {
+Pair rotated(const RotationTerms& rotation, std::size_t j, std::size_t n) {
+    const u64* key = rotation.key + chunk_of(j, n) * rotation.key_stride;
     const std::size_t from = rotation.permutation != nullptr ? rotation.permutation[j] : j;
     Pair sum;
-    for (std::size_t d = 0; d < rotation.count; ++d) {
-        const InnerTerm& term = rotation.terms[d];
-        sum.r0 += static_cast<u128>(term.digit[from]) * term.key0[j];
-        sum.r1 += static_cast<u128>(term.digit[from]) * term.key1[j];
+    for (std::size_t d = 0; d < rotation.count; ++d, key += kKeyWords) {
+        sum.r0 += static_cast<u128>(rotation.digits[d][from]) * key[key_word(0, j, n)];
+        sum.r1 += static_cast<u128>(rotation.digits[d][from]) * key[key_word(1, j, n)];
     }
     if (rotation.addend0 != nullptr) sum.r0 += static_cast<u128>(rotation.addend0[from]) * rotation.weight;
     if (rotation.addend1 != nullptr) sum.r1 += static_cast<u128>(rotation.addend1[from]) * rotation.weight;
@@ -25,9 +25,17 @@ Pair rotated(const RotationTerms& rotation, std::size_t j) {
 
 }  // namespace
 
+void rotate(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n) {
+    for (std::size_t j = 0; j < n; ++j) {
+        const Pair sum = rotated(rotation, j, n);
+        r0[j] = m.reduce(sum.r0);
+        r1[j] = m.reduce(sum.r1);
+    }
+}
+
 void add_rotation(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n) {
     for (std::size_t j = 0; j < n; ++j) {
-        const Pair sum = rotated(rotation, j);
+        const Pair sum = rotated(rotation, j, n);
         r0[j] = m.reduce(sum.r0 + r0[j]);
         r1[j] = m.reduce(sum.r1 + r1[j]);
     }
@@ -37,8 +45,8 @@ void pack_rotation(const Modulus& m, u64* packed, std::size_t stride, const Rota
     for (std::size_t c = 0; c < range.count; ++c, packed += stride) {
         for (std::size_t k = 0; k < kChunkWords; ++k) {
             const std::size_t j = (range.first + c) * kChunkWords + k;
-            const Pair near = rotated(rotation, j);
-            const Pair far = rotated(rotation, range.n - 1 - j);
+            const Pair near = rotated(rotation, j, range.n);
+            const Pair far = rotated(rotation, range.n - 1 - j, range.n);
             packed[k] = m.reduce(near.r0);
             packed[kChunkWords + k] = m.reduce(near.r1);
             packed[2 * kChunkWords + k] = m.reduce(far.r0);

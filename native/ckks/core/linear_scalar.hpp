@@ -5,6 +5,7 @@
 
 namespace kakuri::ckks::scalar {
 
+void rotate(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n);
 void add_rotation(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n);
 void pack_rotation(const Modulus& m, u64* packed, std::size_t stride, const RotationTerms& rotation, ChunkRange range);
 void diagonal_sums(const Modulus& m, const DiagonalGroup* groups, std::size_t group_count, const u64* packed,

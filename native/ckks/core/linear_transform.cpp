@@ -12,8 +12,8 @@ namespace kakuri::ckks {
 
 namespace {
 
-constexpr std::size_t kTileBytes = 1u << 18;  // packed rotations of one tile: a part of the second-level cache
-constexpr std::size_t kLeastTileChunks = 16;
+constexpr std::size_t kTileBytes = 1u << 17;  // packed rotations of one tile: room is left for the digits
+constexpr std::size_t kLeastTileChunks = 8;
 constexpr std::size_t kMostTileChunks = 512;
 constexpr std::size_t kRangesPerThread = 2;  // pieces of one limb that threads share
 
@@ -100,13 +100,13 @@ private:
             if (!summed[o]) std::memset(totals_ + o * pair_words(), 0, pair_words() * sizeof(u64));
     }
 
-    RotationTerms rotation_terms(std::size_t r, int slot, InnerTerm* storage) const {
+    RotationTerms rotation_terms(std::size_t r, int slot, const u64** storage) const {
         const auto input = static_cast<std::size_t>(diagonals_.rotations()[r].input);
-        RotationTerms rotation{nullptr, 0, nullptr, nullptr, nullptr, 0};
+        RotationTerms rotation{nullptr, 0, nullptr, 0, nullptr, nullptr, nullptr, 0};
         const KeySwitchKey* key = rotation_keys_[r];
         if (key != nullptr) {
             const u64* digits = digits_[input] + static_cast<std::size_t>(slot) * switcher_.slot_digits();
-            rotation = switcher_.terms(digits, *key, slot, storage);
+            rotation = switcher_.terms(items_[input]->limb(1, 0), digits, *key, slot, storage);
         }
         if (slot > switcher_.level) return rotation;  // P times a polynomial vanishes modulo the special primes
         rotation.weight = context_.special_conversion().product(slot);
@@ -122,7 +122,7 @@ private:
         const std::size_t stride = rotations * kPackedWords;
         u64* packed = packed_memory(worker);
         const Modulus& m = context_.modulus(switcher_.prime(slot));
-        std::vector<InnerTerm> storage(rotations * switcher_.digits());
+        std::vector<const u64*> storage(rotations * switcher_.digits());
         std::vector<RotationTerms> sources(rotations);
         for (std::size_t r = 0; r < rotations; ++r)
             sources[r] = rotation_terms(r, slot, &storage[r * switcher_.digits()]);

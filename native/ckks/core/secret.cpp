@@ -172,26 +172,30 @@ KeySwitchKey SecretKey::key_switch_key(int level, u64 galois, SecretStream& stre
     if (galois != 0) key.permutation = automorphism_permutation(galois, context.ring());
     SecretArray<u64> noise(n);
     SecretArray<u64> gadget(n);
+    Buffer row(2 * n);
+    u64* b = row.data();
+    u64* a = b + n;
     for (int digit = 0; digit < key.digits; ++digit) {
         const SmallPolynomial e(context, stream, gaussian_from_words);
         const int begin = context.digit_begin(digit);
         for (int slot = 0; slot <= level + context.special_count(); ++slot) {
             const int prime = slot <= level ? slot : context.special_index(slot - level - 1);
             const Modulus& m = context.modulus(prime);
-            u64* b = key.limb(slot, digit, 0);
-            u64* a = key.limb(slot, digit, 1);
             expand_uniform(context, key.seed, digit, prime, a);
             e.expand(prime, noise.data());
             kernels.multiply(m, b, a, limb(prime), n);
             kernels.subtract(m, b, noise.data(), b, n);
-            if (slot < begin || slot >= begin + context.digit_size(digit, level)) continue;
-            if (galois == 0)
-                kernels.multiply(m, gadget.data(), limb(prime), limb(prime), n);
-            else
-                kernels.permute(gadget.data(), limb(prime), key.permutation.data(), n);
-            const Factor special(context.special_conversion().product(prime), m.q);
-            kernels.multiply_scalar(m, gadget.data(), gadget.data(), special, n);
-            kernels.add(m, b, b, gadget.data(), n);
+            if (slot >= begin && slot < begin + context.digit_size(digit, level)) {
+                if (galois == 0)
+                    kernels.multiply(m, gadget.data(), limb(prime), limb(prime), n);
+                else
+                    kernels.permute(gadget.data(), limb(prime), key.permutation.data(), n);
+                const Factor special(context.special_conversion().product(prime), m.q);
+                kernels.multiply_scalar(m, gadget.data(), gadget.data(), special, n);
+                kernels.add(m, b, b, gadget.data(), n);
+            }
+            key.write(slot, digit, 0, b);
+            key.write(slot, digit, 1, a);
         }
     }
     return key;

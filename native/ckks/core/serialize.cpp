@@ -1,6 +1,8 @@
 #include "serialize.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "automorphism.hpp"
 #include "checks.hpp"
@@ -51,21 +53,27 @@ void write_key(Writer& out, const Context& context, int step, const KeySwitchKey
     out.put(static_cast<std::uint32_t>(step));
     out.put(static_cast<std::uint32_t>(key.level));
     out.bytes(key.seed);
-    for (int slot = 0; slot <= key.level + context.special_count(); ++slot)
-        for (int d = 0; d < key.digits; ++d)
-            out.residues(key.limb(slot, d, 0), context.n(),
-                         context.modulus(prime_of_slot(context, key.level, slot)).bits);
+    Buffer row(context.n());
+    for (int slot = 0; slot <= key.level + context.special_count(); ++slot) {
+        for (int d = 0; d < key.digits; ++d) {
+            key.read(slot, d, 0, row.data());
+            out.residues(row.data(), context.n(), context.modulus(prime_of_slot(context, key.level, slot)).bits);
+        }
+    }
 }
 
 // step and level were read and the key's bytes are known to be there.
 KeySwitchKey read_key(Reader& in, const Context& context, int step, int level) {
     KeySwitchKey key(context, level);
     key.seed = in.seed();
+    Buffer row(context.n());
     for (int slot = 0; slot <= level + context.special_count(); ++slot) {
         const int prime = prime_of_slot(context, level, slot);
         for (int d = 0; d < key.digits; ++d) {
-            in.residues(key.limb(slot, d, 0), context.n(), context.modulus(prime));
-            expand_uniform(context, key.seed, d, prime, key.limb(slot, d, 1));
+            in.residues(row.data(), context.n(), context.modulus(prime));
+            key.write(slot, d, 0, row.data());
+            expand_uniform(context, key.seed, d, prime, row.data());
+            key.write(slot, d, 1, row.data());
         }
     }
     if (step != 0) key.permutation = automorphism_permutation(galois_element(step, context.ring()), context.ring());
@@ -83,12 +91,18 @@ void Writer::header(const char* magic, std::uint16_t flags) {
 void Writer::residues(const u64* values, std::size_t n, int bits) {
     std::size_t at = out_.size();
     out_.resize(at + packed_bytes(n, bits));
-    u128 pending = 0;
-    int have = 0;
+    u64 pending = 0;
+    int have = 0;  // bits in it, fewer than 64
     for (std::size_t i = 0; i < n; ++i) {
-        pending |= static_cast<u128>(values[i]) << have;
-        for (have += bits; have >= 8; have -= 8, pending >>= 8) out_[at++] = static_cast<std::uint8_t>(pending);
+        pending |= values[i] << have;
+        have += bits;
+        if (have < 64) continue;
+        std::memcpy(&out_[at], &pending, sizeof pending);
+        at += sizeof pending;
+        have -= 64;
+        pending = values[i] >> (bits - have);
     }
+    std::memcpy(out_.data() + at, &pending, static_cast<std::size_t>(have) / 8);
 }
 
 ByteSpan Reader::bytes(std::size_t count, const char* where) {
@@ -134,19 +148,25 @@ Seed Reader::seed() {
 }
 
 void Reader::residues(u64* values, std::size_t n, const Modulus& modulus) {
-    const std::uint8_t* in = bytes(packed_bytes(n, modulus.bits), "residues").data();
+    const ByteSpan packed = bytes(packed_bytes(n, modulus.bits), "residues");
+    const auto width = static_cast<std::size_t>(modulus.bits);
     const u64 mask = (u64{1} << modulus.bits) - 1;
-    u128 pending = 0;
-    int have = 0;
-    bool valid = true;
-    for (std::size_t i = 0; i < n; ++i) {
-        for (; have < modulus.bits; have += 8) pending |= static_cast<u128>(*in++) << have;
-        values[i] = static_cast<u64>(pending) & mask;
-        valid = valid && values[i] < modulus.q;
-        pending >>= modulus.bits;
-        have -= modulus.bits;
-    }
-    if (!valid)
+    u64 largest = 0;
+    // Eight residues take `width` bytes; each lies within the eight bytes from its first one on. The last group is read from a
+    // copy with room behind it.
+    const auto group = [&](const std::uint8_t* in, u64* out) {
+        for (std::size_t k = 0; k < 8; ++k) {
+            u64 word;
+            std::memcpy(&word, in + k * width / 8, sizeof word);
+            out[k] = word >> (k * width % 8) & mask;
+            largest = std::max(largest, out[k]);
+        }
+    };
+    for (std::size_t i = 0; i + 8 < n; i += 8) group(packed.data() + i / 8 * width, values + i);
+    std::uint8_t last[sizeof(u64) * 8 + sizeof(u64)] = {};
+    std::memcpy(last, packed.data() + (n - 8) / 8 * width, width);
+    group(last, values + n - 8);
+    if (largest >= modulus.q)
         throw malformed("KK-F46", "a residue is not below its prime", "residues", "", std::to_string(modulus.q));
 }
 

@@ -26,9 +26,6 @@ struct Simd256 {
     static void store_words(u64* p, Words x) { _mm256_store_si256(reinterpret_cast<__m256i*>(p), x); }
     static Words load_unaligned(const u64* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
     static void store_unaligned(u64* p, Words x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
-    // Modulo 2^64; + on Words is signed and must not overflow.
-    static Words wrapping_sum(Words a, Words b) { return _mm256_add_epi64(a, b); }
-    static Words bits(Doubles x) { return _mm256_castpd_si256(x); }
 
     // a b + c, a b - c and c - a b, each rounded once
     static Doubles multiply_add(Doubles a, Doubles b, Doubles c) { return _mm256_fmadd_pd(a, b, c); }

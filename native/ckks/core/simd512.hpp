@@ -26,9 +26,6 @@ struct Simd512 {
     static void store_words(u64* p, Words x) { _mm512_store_si512(p, x); }
     static Words load_unaligned(const u64* p) { return _mm512_loadu_si512(p); }
     static void store_unaligned(u64* p, Words x) { _mm512_storeu_si512(p, x); }
-    // Modulo 2^64; + on Words is signed and must not overflow.
-    static Words wrapping_sum(Words a, Words b) { return _mm512_add_epi64(a, b); }
-    static Words bits(Doubles x) { return _mm512_castpd_si512(x); }
 
     static Doubles multiply_add(Doubles a, Doubles b, Doubles c) { return _mm512_fmadd_pd(a, b, c); }
     static Doubles multiply_subtract(Doubles a, Doubles b, Doubles c) { return _mm512_fmsub_pd(a, b, c); }

@@ -11,20 +11,25 @@ void expand_uniform(const Context& context, const Seed& seed, int polynomial, in
                       kUniformDomain};
     const std::size_t n = context.n();
 
-    // Enough words for nearly every polynomial in one request: n times the mean number of tries, and a margin.
-    const double tries = static_cast<double>(mask) / static_cast<double>(q);
-    const std::size_t first = (static_cast<std::size_t>(static_cast<double>(n) * tries * 1.02) + 64) / 8 * 8;
-    std::vector<u64> words(first);
+    // The first n words come into the output itself and are sifted there; then as many as what is missing calls for, and a
+    // margin.
     std::uint32_t block = 0;
-    for (std::size_t filled = 0; filled < n; words.resize(64)) {
-        context.host().expand(seed, id, block,
-                              {reinterpret_cast<std::uint8_t*>(words.data()), words.size() * sizeof(u64)});
-        block += static_cast<std::uint32_t>(words.size() / 8);
-        for (std::size_t i = 0; i < words.size() && filled < n; ++i) {
+    std::size_t filled = 0;
+    const auto sift = [&](u64* words, std::size_t count) {
+        context.host().expand(seed, id, block, {reinterpret_cast<std::uint8_t*>(words), count * sizeof(u64)});
+        block += static_cast<std::uint32_t>(count / 8);
+        for (std::size_t i = 0; i < count && filled < n; ++i) {
             const u64 candidate = words[i] & mask;
             out[filled] = candidate;
             filled += candidate < q ? 1 : 0;
         }
+    };
+    sift(out, n);
+    const double tries = static_cast<double>(mask) / static_cast<double>(q);
+    std::vector<u64> words;
+    while (filled < n) {
+        words.resize((static_cast<std::size_t>(static_cast<double>(n - filled) * tries * 1.02) + 64) / 8 * 8);
+        sift(words.data(), words.size());
     }
 }
 

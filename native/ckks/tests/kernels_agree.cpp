@@ -100,7 +100,6 @@ private:
     }
 
     void sums() {
-        const auto permutation = automorphism_permutation(galois_element(5, tables_.ring()), tables_.ring());
         for (std::size_t count : {1u, 2u, 3u, 9u, 40u}) {
             if (count > 3 && tables_.log_n() > 8) continue;
             std::vector<Buffer> x, y, z;
@@ -113,25 +112,32 @@ private:
             }
             u64 constant = 0;
             std::vector<ConvertTerm> convert;
-            std::vector<InnerTerm> inner;
             std::vector<ProductTerm> products;
             for (std::size_t i = 0; i < count; ++i) {
                 const u64 weight = count == 1 ? 1 : random_.below(m().q);
                 convert.push_back({x[i].data(), primes[i], Factor(weight, m().q)});
                 constant = m().subtract(constant, m().multiply(m().reduce((primes[i] - 1) / 2), weight));
-                inner.push_back({y[i].data(), z[i].data(), y[count - 1 - i].data()});
                 products.push_back({y[i].data(), z[i].data()});
             }
             compare("convert", 1,
                     [&](const Kernels& k, u64* r) { k.convert(m(), r, convert.data(), count, constant, n_); });
-            compare("inner_product", 2, [&](const Kernels& k, u64* r) {
-                k.inner_product(m(), r, r + n_, inner.data(), count, nullptr, n_);
-            });
-            compare("inner_product of an automorphism", 2, [&](const Kernels& k, u64* r) {
-                k.inner_product(m(), r, r + n_, inner.data(), count, permutation.data(), n_);
-            });
+            rotations(y);
             compare("dot", 1, [&](const Kernels& k, u64* r) { k.dot(m(), r, products.data(), count, n_); });
             for (int bits : {3, 24, 31, 49}) weighted(y, bits);
+        }
+    }
+
+    // Sums over these digits, of a key with one digit more.
+    void rotations(const std::vector<Buffer>& digits) {
+        const auto permutation = automorphism_permutation(galois_element(5, tables_.ring()), tables_.ring());
+        const std::size_t stride = (digits.size() + 1) * kKeyWords;
+        const Buffer key = residues(n_ / (2 * kChunkWords) * stride, m().q, fill_, random_);
+        std::vector<const u64*> rows;
+        for (const Buffer& digit : digits) rows.push_back(digit.data());
+        for (const std::uint32_t* moves : {static_cast<const std::uint32_t*>(nullptr), permutation.data()}) {
+            const RotationTerms rotation{rows.data(), rows.size(), key.data(), stride, moves, nullptr, nullptr, 0};
+            compare(moves == nullptr ? "rotate by nothing" : "rotate", 2,
+                    [&](const Kernels& k, u64* r) { k.rotate(m(), r, r + n_, rotation, n_); });
         }
     }
 
@@ -159,18 +165,20 @@ private:
         const auto permutation = automorphism_permutation(galois_element(5, tables_.ring()), tables_.ring());
         const Buffer a0 = draw(), a1 = draw(), r = draw();
         std::vector<Buffer> x;
-        std::vector<InnerTerm> terms;
+        std::vector<const u64*> digits;
         for (std::size_t d = 0; d < 9; ++d) {
-            for (int i = 0; i < 3; ++i) x.push_back(draw());
-            terms.push_back({x[3 * d].data(), x[3 * d + 1].data(), x[3 * d + 2].data()});
+            x.push_back(draw());
+            digits.push_back(x[d].data());
         }
+        const std::size_t key_stride = 9 * kKeyWords;
+        const Buffer key = residues(n_ / (2 * kChunkWords) * key_stride, m().q, fill_, random_);
         const u64 weight = m().q - 2;
         const std::vector<RotationTerms> rotations = {
-            {terms.data(), 9, permutation.data(), a0.data(), nullptr, weight},
-            {terms.data(), 3, permutation.data(), nullptr, nullptr, 0},
-            {terms.data(), 2, nullptr, a0.data(), a1.data(), 1},
-            {nullptr, 0, nullptr, a0.data(), a1.data(), weight},
-            {nullptr, 0, nullptr, nullptr, nullptr, 0},
+            {digits.data(), 9, key.data(), key_stride, permutation.data(), a0.data(), nullptr, weight},
+            {digits.data(), 3, key.data(), key_stride, permutation.data(), nullptr, nullptr, 0},
+            {digits.data(), 2, key.data(), key_stride, nullptr, a0.data(), a1.data(), 1},
+            {nullptr, 0, nullptr, 0, nullptr, a0.data(), a1.data(), weight},
+            {nullptr, 0, nullptr, 0, nullptr, nullptr, nullptr, 0},
         };
         for (const RotationTerms& rotation : rotations) {
             compare("add_rotation", 2, [&](const Kernels& k, u64* out) {
