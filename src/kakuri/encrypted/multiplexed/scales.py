@@ -23,13 +23,16 @@ SLACK_BITS = 0.6  # real primes miss their size by a little
 @dataclass(frozen=True)
 class Policy:
     """fresh_bits: scale of the query. message_bits: least scale after a rescale. weight_bits: scale of diagonals.
-    mask_bits: scale of masks. limb_bits: least and largest size of a limb to drop."""
+    answer_bits: of the last layer's. mask_bits: scale of masks. limb_bits: least and largest size of a limb to drop.
+    held: layers, by their place in the program, after which nothing is dropped."""
 
     fresh_bits: float
     message_bits: float
     weight_bits: float
+    answer_bits: float
     mask_bits: float
     limb_bits: tuple[int, int]
+    held: tuple[int, ...] = ()
 
 
 @dataclass
@@ -56,7 +59,7 @@ class ElasticChain:
 
 def settle(builder: Builder, register: int, policy: Policy) -> int:
     """Rescales while a limb's worth of scale is spare."""
-    while True:
+    while len(builder.layers) - 1 not in policy.held:
         state = builder.registers[register]
         spare = math.log2(state.scale) - policy.message_bits
         chain = builder.chain
@@ -67,3 +70,4 @@ def settle(builder: Builder, register: int, policy: Policy) -> int:
         if not wanted:
             return register
         register = builder.rescale(register, "packed")
+    return register
