@@ -10,7 +10,7 @@ a product of two polynomials twice that of the standard ring.
 
 Dividing by k primes at once (the end of a key switch, with the rescales fused to it) adds the errors of k conversions
 between prime bases, each uniform over one unit: the rounding grows by sqrt(k).
-Measured over the registers of two networks, model over measured lies between 0.7 and 2, at their answers at 1.2 and 1.4.
+Over the registers of two networks, model over measured lies between 0.7 and 2, at their answers at 1.2 and 1.4.
 
 Legend: N ring dimension, h = 2N/3 expected weight of a uniform ternary secret, sigma = 3.19 error width. A polynomial
 with independent coefficients of deviation t has slots of deviation t sqrt(N).

@@ -48,9 +48,8 @@ class Recipe:
         """typical: root mean square of every value, for the error estimate; the program does not depend on it."""
         if self.design is not None:
             return compile_multiplexed(lower(net), self.chain, self.chain.noise, typical or {}, self.design)
-        return compile_network(
-            lower(net), packing(self.packing), self.chain, self.chain.noise, typical or {}, drop_unneeded=self.drop_unneeded
-        )
+        noise, pack = self.chain.noise, packing(self.packing)
+        return compile_network(lower(net), pack, self.chain, noise, typical or {}, drop_unneeded=self.drop_unneeded)
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from kakuri import _ckks
 from kakuri.encrypted.build import Builder
@@ -23,7 +23,6 @@ from kakuri.encrypted.timing import seconds
 
 MESSAGE_BITS = (20, 36)
 MOST_TRIED = 24  # chains looked at in full once one is precise enough
-MOST_VARIED = 16  # policies of which variants are tried
 MARGIN_BITS = 5  # sums in slots that hold no element exceed the elements by no more
 
 
@@ -48,7 +47,6 @@ class ChainSearch:
     integer_bits: int
     largest_bits: int
     _sketches: dict[Policy, tuple[list[int], float]] = field(default_factory=dict)
-    _layers: int = 0
 
     def sketch(self, policy: Policy) -> tuple[list[int], float]:
         """Prime sizes from level 0 upwards, and the error with the digits of a typical chain."""
@@ -60,7 +58,6 @@ class ChainSearch:
         elastic = ElasticChain(slots_of(self.log_n, self.ring), math.exp2(policy.fresh_bits))
         builder = Builder(elastic, NoiseModel(1 << self.log_n, real=self.ring != STANDARD), constants=False)
         answer = self.write(builder, policy)
-        self._layers = len(builder.layers)
         level = min(builder.level(r) for r in answer)
         sizes = [elastic.bits[k] for k in range(level + 1, elastic.top_level + 1)]
         final = math.log2(max(builder.registers[r].scale for r in answer))
@@ -77,8 +74,6 @@ class ChainSearch:
     def best(self, tolerance: float) -> Candidate | None:
         """The cheapest secure chain whose error is at most ``tolerance``."""
         found = self._secure(families(), tolerance)
-        starts = list(dict.fromkeys(option.family for option in sorted(found, key=_Option.residues)))[:MOST_VARIED]
-        found += self._secure([held for start in starts for held in self._variants(start)], tolerance)
         best: Candidate | None = None
         for tried, option in enumerate(sorted(found, key=_Option.residues)):
             if best is not None and tried >= MOST_TRIED:
@@ -101,12 +96,8 @@ class ChainSearch:
                 guess = int(policy.message_bits)
                 bits, _ = self.sketch(policy)
                 chains = secure_chains(bits, self.log_n, self.ring, policy)
-                found += [_Option(chain, family, policy) for chain in chains]
+                found += [_Option(chain, policy) for chain in chains]
         return found
-
-    def _variants(self, start: Family) -> list[Family]:
-        """The same with nothing dropped after one of the layers."""
-        return [replace(start, held=(layer,)) for layer in range(1, self._layers)]
 
     def least(self) -> tuple[int, int, float]:
         """Levels and bits of moduli at the coarsest scales, and log2 of the error at the finest: why nothing fits."""
@@ -135,35 +126,36 @@ class ChainSearch:
 
 @dataclass(frozen=True)
 class Family:
-    """Policies that differ in the message scale. coarser: bits by which weights are coarser than messages, the last
-    layer's by ``last`` more. fresh: bits by which the query is finer."""
+    """Policies that differ in the message scale. coarser: bits by which weights are coarser than messages. fresh: by
+    which the query is finer than messages. last: by which the last layer, whose error a long sum multiplies, is finer
+    than others. mask: by which masks are coarser than weights."""
 
     coarser: int
     limb_bits: tuple[int, int]
     fresh: int
     last: int
-    held: tuple[int, ...] = ()
+    mask: int
 
     def policy(self, message: int) -> Policy:
         weight = message - self.coarser
-        mask = max(10, weight - 4)
-        answer = max(10, weight - self.last)
-        return Policy(message + self.fresh, message, weight, answer, mask, self.limb_bits, self.held)
+        mask = max(10, weight - self.mask)
+        return Policy(message + self.fresh, message, weight, weight + self.last, mask, self.limb_bits)
 
 
 def families() -> list[Family]:
     """A limb is dropped when so many bits are spare; from 24 bits (many small limbs) to 41 (few large ones)."""
-    limbs = [(a, b) for b in (40, 42, 44, 47, 50) for a in (24, 34, 41) if a <= b]
+    limbs = [(a, b) for b in (40, 43, 46, 50) for a in (24, 34, 41) if a <= b]
     return [
-        Family(coarser, limb_bits, fresh, last)
-        for coarser, limb_bits, fresh, last in itertools.product((2, 4, 6), limbs, (0, 3), (0, 4))
+        Family(coarser, limb_bits, fresh, last, mask)
+        for coarser, limb_bits, fresh, (last, mask) in itertools.product(
+            (2, 4, 6), limbs, (0, 3), ((0, 4), (0, 8), (3, 8))
+        )
     ]
 
 
 @dataclass(frozen=True)
 class _Option:
     chain: Chain
-    family: Family
     policy: Policy
 
     def residues(self) -> int:

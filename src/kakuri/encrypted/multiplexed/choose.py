@@ -47,7 +47,7 @@ def choose(network: Network, typical: Mapping[str, float], wanted: Wanted) -> tu
     for log_n in wanted.log_ns:
         found: _Found | None = None
         for ring in wanted.rings:
-            option = _best(graph, typical, wanted, log_n, ring, found)
+            option = _best(graph, typical, wanted, (log_n, ring), found)
             if isinstance(option, str):
                 tried.append(f"2^{log_n}, {ring}: {option}")
             elif found is None or option.best.seconds < found.best.seconds:
@@ -86,10 +86,11 @@ def _compiled(network: Network, typical: Mapping[str, float], found: _Found) -> 
 
 
 def _best(
-    graph: Graph, typical: Mapping[str, float], wanted: Wanted, log_n: int, ring: str, rival: _Found | None
+    graph: Graph, typical: Mapping[str, float], wanted: Wanted, at: tuple[int, str], rival: _Found | None
 ) -> _Found | str:
-    """The best design of one ring, or why there is none. rival: of another ring of the same size, which layouts that
-    are much dearer cannot beat."""
+    """The best design of one ring, or why there is none. at: log_n and ring. rival: of another ring of the same size,
+    which layouts that are much dearer cannot beat."""
+    log_n, ring = at
 
     def chains(write: Callable[[Builder, Policy], tuple[int, ...]]) -> ChainSearch:
         return ChainSearch(write, log_n, ring, wanted.integer_bits, wanted.largest_bits)

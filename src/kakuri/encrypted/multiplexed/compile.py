@@ -42,7 +42,7 @@ class Design:
     def to_dict(self) -> dict[str, Any]:
         p = self.policy
         bits = [p.fresh_bits, p.message_bits, p.weight_bits, p.answer_bits, p.mask_bits, *p.limb_bits]
-        return {"choices": self.choices, "scale_bits": bits, "held": list(p.held)}
+        return {"choices": self.choices, "scale_bits": bits}
 
     @classmethod
     def from_dict(cls, data: Any) -> Design:
@@ -51,8 +51,7 @@ class Design:
         if not all(0.0 < x < 64.0 for x in (fresh, message, weight, answer, mask, least, most)):
             raise ValueError("scale_bits")
         choices = {str(k): str(v) for k, v in dict(data["choices"]).items()}
-        held = tuple(int(layer) for layer in data["held"])
-        return cls(choices, Policy(fresh, message, weight, answer, mask, (int(least), int(most)), held))
+        return cls(choices, Policy(fresh, message, weight, answer, mask, (int(least), int(most))))
 
 
 def lay_out(

@@ -23,8 +23,7 @@ SLACK_BITS = 0.6  # real primes miss their size by a little
 @dataclass(frozen=True)
 class Policy:
     """fresh_bits: scale of the query. message_bits: least scale after a rescale. weight_bits: scale of diagonals.
-    answer_bits: of the last layer's. mask_bits: scale of masks. limb_bits: least and largest size of a limb to drop.
-    held: layers, by their place in the program, after which nothing is dropped."""
+    answer_bits: of the last layer's. mask_bits: scale of masks. limb_bits: least and largest size of a limb to drop."""
 
     fresh_bits: float
     message_bits: float
@@ -32,7 +31,6 @@ class Policy:
     answer_bits: float
     mask_bits: float
     limb_bits: tuple[int, int]
-    held: tuple[int, ...] = ()
 
 
 @dataclass
@@ -59,7 +57,7 @@ class ElasticChain:
 
 def settle(builder: Builder, register: int, policy: Policy) -> int:
     """Rescales while a limb's worth of scale is spare."""
-    while len(builder.layers) - 1 not in policy.held:
+    while True:
         state = builder.registers[register]
         spare = math.log2(state.scale) - policy.message_bits
         chain = builder.chain
@@ -70,4 +68,3 @@ def settle(builder: Builder, register: int, policy: Policy) -> int:
         if not wanted:
             return register
         register = builder.rescale(register, "packed")
-    return register
