@@ -51,7 +51,7 @@ class Diagonals:
     """A linear layer's diagonals and the rotation steps they need, whatever level they are encoded at.
 
     Per output ciphertext: gains, root mean square over slots of the norm of a slot's weights; counts of diagonals;
-    turned, the part of them that needs a rotation.
+    turned, the part of them that needs a baby step; giants, key switches of the result (1 for the last division).
     """
 
     entries: tuple[p.Diagonal, ...]
@@ -59,20 +59,22 @@ class Diagonals:
     gains: tuple[float, ...]
     counts: tuple[int, ...]
     turned: tuple[float, ...]
+    giants: tuple[int, ...]
 
     @classmethod
     def of(cls, entries: Sequence[p.Diagonal], outputs: int, *, everywhere: bool = False) -> Diagonals:
         """everywhere: the results will be summed over all slots, so gains are means over all of them."""
-        gains, counts, turned = [], [], []
+        gains, counts, turned, giants = [], [], [], []
         for o in range(outputs):
             mine = [entry for entry in entries if entry.output == o]
             squares = sum((np.roll(np.square(entry.values), -entry.giant) for entry in mine), np.zeros(1))
             used = squares if everywhere else squares[squares > 0.0]
             gains.append(math.sqrt(float(used.mean())) if len(used) else 0.0)
             counts.append(len(mine))
-            turned.append(sum(1 for entry in mine if entry.baby or entry.giant) / max(1, len(mine)))
+            turned.append(sum(1 for entry in mine if entry.baby) / max(1, len(mine)))
+            giants.append(1 + len({entry.giant for entry in mine if entry.giant}))
         steps = frozenset(step for entry in entries for step in (entry.baby, entry.giant))
-        return cls(tuple(entries), steps, tuple(gains), tuple(counts), tuple(turned))
+        return cls(tuple(entries), steps, tuple(gains), tuple(counts), tuple(turned), tuple(giants))
 
 
 @dataclass
@@ -91,6 +93,7 @@ class Builder:
     relinearization_level: int | None = None
     transforms: list[p.TransformSpec] = field(default_factory=list)
     constants: bool = True  # False: only levels, scales and errors are wanted, not a program
+    _divided: dict[int, int] = field(default_factory=dict)  # register -> primes its key switch divides by
     _plain_index: dict[tuple[bytes, float, int], int] = field(default_factory=dict)
 
     # -- bookkeeping -------------------------------------------------------------------------------------------------
@@ -203,8 +206,11 @@ class Builder:
         old = self.registers[source]
         self.uses[old.level].add(kind)
         scale = old.scale / self.chain.modulus(old.level)
-        error = math.hypot(old.error, self.noise.rounding / scale)
+        primes = self._divided.get(source, 0) + 1
+        error = math.hypot(old.error, self.noise.divided(primes) / scale)
         target = self._like(source, level=old.level - 1, scale=scale, error=error)
+        if primes > 1:
+            self._divided[target] = primes
         self._emit(p.Rescale(source, target))
         return target
 
@@ -255,17 +261,22 @@ class Builder:
         self, sources: Sequence[int], diagonals: Diagonals, scale: float, magnitude: float
     ) -> list[int]:
         """Diagonals at ``scale``; one register per output, not rescaled. Every diagonal's rounding reaches every
-        slot."""
+        slot. Baby steps are divided by P only at the end, at the scale of the result."""
         old = self.registers[sources[0]]
         for step in diagonals.steps:
             self._need_rotation(step, old.level)
         outputs = len(diagonals.gains)
         self.transforms.append(p.TransformSpec(len(sources), outputs, diagonals.entries, scale, old.level))
         targets = []
-        for gain, count, turned in zip(diagonals.gains, diagonals.counts, diagonals.turned, strict=True):
-            switched = self.noise.key_switch / old.scale * gain * math.sqrt(turned)
+        for gain, count, turned, giants in zip(
+            diagonals.gains, diagonals.counts, diagonals.turned, diagonals.giants, strict=True
+        ):
+            switched = self.noise.switched / old.scale * gain * math.sqrt(turned)
+            divided = self.noise.key_switch / (old.scale * scale) * math.sqrt(giants)
             rounded = magnitude * self.noise.encoding * math.sqrt(count) / scale
-            targets.append(self._new(old.level, old.scale * scale, math.hypot(gain * old.error, switched, rounded)))
+            error = math.hypot(gain * old.error, switched, divided, rounded)
+            targets.append(self._new(old.level, old.scale * scale, error))
+            self._divided[targets[-1]] = self.noise.special
         self._emit(p.LinearTransform(tuple(sources), len(self.transforms) - 1, tuple(targets)))
         return targets
 
@@ -326,6 +337,7 @@ class Builder:
         old = self.registers[source]
         self.relinearization_level = max(self.relinearization_level or 0, old.level)
         target = self._like(source, error=math.hypot(old.error, self.noise.key_switch / old.scale), size=2)
+        self._divided[target] = self.noise.special
         self._emit(p.Relinearize(source, target))
         return target
 

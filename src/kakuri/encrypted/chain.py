@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kakuri import _ckks
+from kakuri.encrypted.noise import NoiseModel
 
 MAX_PRIME_BITS = 49
 MIN_PRIME_BITS = 22
@@ -86,6 +87,12 @@ class Chain:
     @property
     def digit_over_special(self) -> float:
         return math.exp2(_largest_digit_bits(self.moduli, self.digits) - math.fsum(map(math.log2, self.special_moduli)))
+
+    @property
+    def noise(self) -> NoiseModel:
+        """Errors of operations in this ring with these key-switching digits."""
+        real = self.ring == CONJUGATE_INVARIANT
+        return NoiseModel(self.n, self.digits, self.digit_over_special, real=real, special=len(self.special_moduli))
 
     def parameters(self) -> _ckks.Parameters:
         return _ckks.Parameters(self.log_n, list(self.moduli), list(self.special_moduli), self.digits, ring=self.ring)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 from kakuri import _ckks
 from kakuri.encrypted.wire import WireLayout
@@ -43,9 +44,9 @@ class Deployment:
         """Samples per query."""
         return self.parameters.slots if self.input.batched else 1
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
-        """32 bytes; equal for equal deployments."""
+        """32 bytes; equal for equal deployments. Kept: every query and answer carries it."""
         return hashlib.sha256(self.to_json().encode()).digest()
 
     def to_json(self) -> str:

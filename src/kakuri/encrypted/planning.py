@@ -42,7 +42,8 @@ from kakuri.errors import KakuriError, KakuriWarning, Problem
 from kakuri.trust.threats import ENCRYPTED_INFERENCE
 
 LOG_NS = (13, 14, 15, 16)
-RELATIVE_ERROR = 2.0**-10  # of an answer of typical size, in multiplexed packing
+COARSEST, FINEST = 2.0**-5, 2.0**-10  # rounding steps against an answer of typical size, in multiplexed packing
+LABELS_CHANGED = 1e-3  # part of the calibration's labels that rounding may change
 HEADROOM = 4.0  # answers may exceed the calibrated ones by this factor before they overflow
 
 
@@ -57,6 +58,7 @@ class Calibration:
     largest: dict[str, float]
     typical: dict[str, float]
     output_bound: float
+    answers: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)  # (b, outputs)
 
 
 @dataclass(frozen=True)
@@ -224,19 +226,38 @@ def _calibrate(net: ir.Model, network: Network, samples: NDArray[np.floating[Any
     values[network.input_name] = inputs
     largest = {name: float(np.abs(v).max()) for name, v in values.items()}
     typical = {name: float(np.sqrt(np.square(v, dtype=np.float64).mean())) for name, v in values.items()}
-    return Calibration((float(inputs.min()), float(inputs.max())), largest, typical, largest[network.output_name])
+    answers = np.asarray(values[network.output_name], dtype=np.float64).reshape(len(inputs), -1)
+    bounds = (float(inputs.min()), float(inputs.max()))
+    return Calibration(bounds, largest, typical, largest[network.output_name], answers)
 
 
 def _multiplexed(
     network: Network, seen: Calibration, log_ns: tuple[int, ...], precision_bits: int | None
 ) -> tuple[Recipe, Compiled]:
-    """Without ``precision_bits`` the error may be a part of the answer's size (``RELATIVE_ERROR``)."""
+    """Without ``precision_bits`` the answers are rounded as finely as their labels need (``_step_bits``)."""
     typical = seen.typical.get(network.output_name, seen.output_bound)
-    absolute = RELATIVE_ERROR * typical if precision_bits is None else 2.0**-precision_bits / (2.0 * SAFETY)
+    bits = _step_bits(typical, seen.answers) if precision_bits is None else precision_bits
+    absolute = 2.0**-bits / (2.0 * SAFETY)
     largest = max(seen.largest.values(), default=seen.output_bound)
     wanted = Wanted(log_ns, absolute, bits_of(seen.output_bound, HEADROOM), bits_of(largest, 1.0))
     chain, design, compiled = choose(network, seen.typical, wanted)
     return Recipe(MULTIPLEXED, chain, True, design), compiled
+
+
+def _step_bits(typical: float, answers: NDArray[np.float64] | None) -> int:
+    """The coarsest rounding 2^-bits under which at most ``LABELS_CHANGED`` of the labels are expected to change.
+
+    Two scores at distance d fall on one multiple of the step with probability 1 - d / step, and then the label is one
+    of both by chance. Never coarser than ``COARSEST`` nor finer than ``FINEST``.
+    """
+    bits, finest = (math.ceil(-math.log2(part * typical)) for part in (COARSEST, FINEST))
+    if answers is None or answers.shape[1] < 2:
+        return bits
+    best = np.sort(answers, axis=1)[:, -2:]
+    distance = best[:, 1] - best[:, 0]
+    while bits < finest and np.maximum(0.0, 1.0 - distance * 2.0**bits).mean() / 2.0 > LABELS_CHANGED:
+        bits += 1
+    return bits
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,6 @@ from kakuri.encrypted.execute import Profile, Progress, encode_constants, execut
 from kakuri.encrypted.messages import Answer, Query, expect
 from kakuri.encrypted.multiplexed.compile import MULTIPLEXED, Design, compile_multiplexed
 from kakuri.encrypted.network import lower
-from kakuri.encrypted.noise import NoiseModel
 from kakuri.encrypted.packings.registry import packing
 from kakuri.errors import KakuriError
 
@@ -47,14 +46,10 @@ class Recipe:
 
     def compile(self, net: ir.Model, typical: Mapping[str, float] | None = None) -> Compiled:
         """typical: root mean square of every value, for the error estimate; the program does not depend on it."""
-        noise = NoiseModel(
-            self.chain.n, self.chain.digits, self.chain.digit_over_special, real=self.chain.ring != STANDARD
-        )
         if self.design is not None:
-            return compile_multiplexed(lower(net), self.chain, noise, typical or {}, self.design)
-        return compile_network(
-            lower(net), packing(self.packing), self.chain, noise, typical or {}, drop_unneeded=self.drop_unneeded
-        )
+            return compile_multiplexed(lower(net), self.chain, self.chain.noise, typical or {}, self.design)
+        noise, pack = self.chain.noise, packing(self.packing)
+        return compile_network(lower(net), pack, self.chain, noise, typical or {}, drop_unneeded=self.drop_unneeded)
 
     def to_dict(self) -> dict[str, Any]:
         return {

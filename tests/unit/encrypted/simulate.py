@@ -13,6 +13,7 @@ from kakuri.encrypted.compile import Compiled, compile_network
 from kakuri.encrypted.execute import encode_constants, execute
 from kakuri.encrypted.multiplexed.compile import MULTIPLEXED, compile_assignment, lay_out
 from kakuri.encrypted.multiplexed.scales import ElasticChain, Policy
+from kakuri.encrypted.multiplexed.stages import stages_of
 from kakuri.encrypted.network import Network
 from kakuri.encrypted.noise import NoiseModel
 from kakuri.encrypted.packings.registry import packing
@@ -25,13 +26,13 @@ def compiled(network: Network, name: str, slots: int = 8192, *, drop_unneeded: b
     return compile_network(network, packing(name), chain, NoiseModel(2 * slots), {}, drop_unneeded=drop_unneeded)
 
 
-SCALES = Policy(fresh_bits=34, message_bits=30, weight_bits=28, mask_bits=24, limb_bits=(26, 48))
+SCALES = Policy(fresh_bits=34, message_bits=30, weight_bits=28, answer_bits=28, mask_bits=24, limb_bits=(26, 48))
 
 
 def multiplexed(network: Network, slots: int) -> tuple[Compiled, ElasticChain]:
     """A program on an endless chain, and that chain with the primes it came to want."""
     chain = ElasticChain(slots, 2.0**SCALES.fresh_bits)
-    assignment = lay_out(network, slots.bit_length(), slots)
+    assignment = lay_out(stages_of(network), slots.bit_length(), slots)
     program = compile_assignment(
         network, chain, NoiseModel(2 * slots), {}, policy=SCALES, assignment=assignment, prepared={}
     )

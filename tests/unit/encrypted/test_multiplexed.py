@@ -16,20 +16,30 @@ from kakuri.encrypted.multiplexed.chains import ChainSearch
 from kakuri.encrypted.multiplexed.choose import Wanted, choose
 from kakuri.encrypted.multiplexed.compile import Design, compile_assignment, compile_multiplexed, lay_out
 from kakuri.encrypted.multiplexed.cover import cover, pose, values
+from kakuri.encrypted.multiplexed.emit import Emitter
 from kakuri.encrypted.multiplexed.layout import Layout
 from kakuri.encrypted.multiplexed.linear import Linear, window
+from kakuri.encrypted.multiplexed.outline import Outline
 from kakuri.encrypted.multiplexed.patterns import folded, plain, targets
 from kakuri.encrypted.multiplexed.polynomial import evaluate
 from kakuri.encrypted.multiplexed.scales import ElasticChain, Policy
 from kakuri.encrypted.multiplexed.split import split
+from kakuri.encrypted.multiplexed.stages import stages_of
 from kakuri.encrypted.multiplexed.steps import PoolFold, Transform
 from kakuri.encrypted.noise import NoiseModel
+from kakuri.encrypted.planning import _step_bits
 from kakuri.encrypted.wire import WireLayout
 from kakuri.errors import KakuriError
 from tests.unit.encrypted.networks import Chain, answer, four_layer_cnn, three_layer_cnn
 from tests.unit.encrypted.simulate import multiplexed, run
 
-POLICY = Policy(34, 30, 28, 24, (26, 48))
+POLICY = Policy(34, 30, 28, 28, 24, (26, 48))
+
+
+def writer(assignment, typical=None):
+    """What a chain search emits programs with."""
+    prepared = {}
+    return lambda builder, policy: Emitter(builder, policy, typical or {}, prepared).run(assignment).registers
 
 
 @st.composite
@@ -104,7 +114,7 @@ def test_a_layout_with_two_elements_in_one_slot_is_refused():
 @pytest.mark.parametrize(("log_n", "slots", "diagonals"), [(14, 16384, 288), (14, 8192, 576)])
 def test_cifar_convolutions_reach_the_lower_bound(log_n, slots, diagonals):
     """Products of a dense 3x3 convolution over slots: nothing is wasted on empty slots."""
-    assignment = lay_out(four_layer_cnn((0.0, 0.0, 1.0)), log_n, slots)
+    assignment = lay_out(stages_of(four_layer_cnn((0.0, 0.0, 1.0))), log_n, slots)
     transforms = [step for step in assignment.steps if isinstance(step, Transform)]
     assert [len(step.cover.keys) for step in transforms[1:3]] == [diagonals, diagonals]
     first_pool = next(step for step in assignment.steps if isinstance(step, PoolFold))
@@ -114,14 +124,11 @@ def test_cifar_convolutions_reach_the_lower_bound(log_n, slots, diagonals):
 
 def test_stored_choices_give_the_same_program():
     network = three_layer_cnn((0.0, 0.0, 1.0))
-    assignment = lay_out(network, 12, 4096)
-    search = ChainSearch(assignment, {}, 13, STANDARD, 4, 6)
-    best = search.best(tolerance=1e9)
+    assignment = lay_out(stages_of(network), 12, 4096)
+    best = ChainSearch(writer(assignment), 13, STANDARD, 4, 6).best(tolerance=1e9)
     assert best is not None
     noise = NoiseModel(8192)
-    first = compile_assignment(
-        network, best.chain, noise, {}, policy=best.policy, assignment=assignment, prepared=search.prepared
-    )
+    first = compile_assignment(network, best.chain, noise, {}, policy=best.policy, assignment=assignment, prepared={})
     design = Design.from_dict(Design(assignment.choices, best.policy).to_dict())
     again = compile_multiplexed(network, best.chain, noise, {}, design)
     assert again.input == first.input
@@ -134,7 +141,8 @@ def test_stored_choices_give_the_same_program():
 def test_chains_are_secure_and_their_error_is_within_the_tolerance(ring):
     network = Chain((1, 8, 8)).conv(2, 3).poly(0.1, 0.3, 1.0).flatten().dense(3).network()
     slots = 8192 if ring == CONJUGATE_INVARIANT else 4096
-    best = ChainSearch(lay_out(network, 13, slots), {}, 13, ring, 4, 6).best(tolerance=0.02)
+    assignment = lay_out(stages_of(network), 13, slots)
+    best = ChainSearch(writer(assignment), 13, ring, 4, 6).best(tolerance=0.02)
     assert best is not None
     assert best.error <= 0.02
     assert best.chain.parameters().security_bits == 128
@@ -203,8 +211,8 @@ def test_a_residual_network_fits_a_ring_and_answers_right():
     got = run(network, "multiplexed", x, slots=16384)
     np.testing.assert_allclose(got, expected, atol=2e-3 * np.abs(expected).max())
     typical = dict.fromkeys(network.value_names(), 1.0)
-    search = ChainSearch(lay_out(network, 15, 32768), typical, 15, CONJUGATE_INVARIANT, 4, 6)
-    best = search.best(tolerance=0.02)
+    assignment = lay_out(stages_of(network), 15, 32768)
+    best = ChainSearch(writer(assignment, typical), 15, CONJUGATE_INVARIANT, 4, 6).best(tolerance=0.02)
     assert best is not None
     assert best.chain.parameters().security_bits == 128
 
@@ -247,3 +255,25 @@ def test_a_wire_layout_may_repeat_elements_and_leave_some_out():
     assert packed.tolist() == [[7.0, 0.0, 0.0, 0.0], [7.0, 0.0, 0.0, 5.0]]
     with pytest.raises(ValueError, match="places"):
         WireLayout.from_dict(layout.to_dict(), 4, every_element=True)
+
+
+@pytest.mark.parametrize("ring", [STANDARD, CONJUGATE_INVARIANT])
+def test_an_outline_never_asks_for_more_than_a_program(ring):
+    """What rejects a ring before layouts are known: fewer bits and less error than the program, at equal scales."""
+    graph = stages_of(three_layer_cnn((0.1, 0.4, 1.0)))
+    policy = Policy(28, 24, 22, 22, 14, (34, 47))
+    full = ChainSearch(writer(lay_out(graph, 13, 4096)), 13, ring, 4, 6)
+    outline = ChainSearch(Outline(graph, {}).write, 13, ring, 4, 6)
+    (least_bits, least_error), (bits, error) = outline.sketch(policy), full.sketch(policy)
+    assert sum(least_bits) <= sum(bits)
+    assert least_error <= error
+
+
+def test_answers_are_rounded_as_finely_as_their_labels_need():
+    close = np.array([[0.0, 10.0, 9.99], [0.0, -10.0, 5.0]] * 50)
+    far = np.array([[0.0, 10.0, 5.0], [0.0, -10.0, 5.0]] * 50)
+    fine, coarse = _step_bits(7.0, close), _step_bits(7.0, far)
+    assert 2.0**-coarse <= 7.0 / 32 < 2.0 ** (1 - coarse)
+    assert 2.0**-fine <= 0.0101
+    assert _step_bits(7.0, None) == coarse
+    assert _step_bits(7.0, np.zeros((9, 3))) == 8  # a tie in every answer: as fine as is ever asked for

@@ -3,28 +3,26 @@
 Purpose: tries scale policies. Each is emitted on an elastic chain, which says what primes it wants; those become real
 primes, special primes and digits are added, and the program is emitted again to estimate its error.
 Guarantees: chains returned pass the 128-bit bound of the kernel and hold every value with the margins asked for.
-Does not guarantee: the optimum over all scale assignments; a policy has five numbers for the whole network.
+Does not guarantee: the optimum over all scale assignments; a policy has seven numbers for the whole network.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kakuri import _ckks
 from kakuri.encrypted.build import Builder
 from kakuri.encrypted.chain import STANDARD, Chain, slots_of
 from kakuri.encrypted.fuse import fuse_rescales
-from kakuri.encrypted.multiplexed.emit import Emitter, Prepared, Value
 from kakuri.encrypted.multiplexed.scales import MAX_LIMB_BITS, MIN_LIMB_BITS, ElasticChain, Policy
-from kakuri.encrypted.multiplexed.steps import Assignment
 from kakuri.encrypted.noise import NoiseModel
 from kakuri.encrypted.timing import seconds
 
 MESSAGE_BITS = (20, 36)
-MOST_TRIED = 12  # chains looked at in full once one is precise enough
+MOST_TRIED = 24  # chains looked at in full once one is precise enough
 MARGIN_BITS = 5  # sums in slots that hold no element exceed the elements by no more
 
 
@@ -40,31 +38,29 @@ class Candidate:
 
 @dataclass
 class ChainSearch:
-    """typical: value -> root mean square. largest_bits: of any value in the network; integer_bits: of the answer."""
+    """write: emits the program with a policy's scales and returns the answer's registers. largest_bits: of any value in
+    the network; integer_bits: of the answer."""
 
-    assignment: Assignment
-    typical: Mapping[str, float]
+    write: Callable[[Builder, Policy], tuple[int, ...]]
     log_n: int
     ring: str
     integer_bits: int
     largest_bits: int
-    prepared: dict[str, Prepared] = field(default_factory=dict)
-
-    def emit(
-        self, chain: Chain | ElasticChain, policy: Policy, noise: NoiseModel, *, constants: bool
-    ) -> tuple[Builder, Value]:
-        builder = Builder(chain, noise, constants=constants)
-        emitter = Emitter(builder, policy, self.typical, self.prepared)
-        return builder, emitter.run(self.assignment)
+    _sketches: dict[Policy, tuple[list[int], float]] = field(default_factory=dict)
 
     def sketch(self, policy: Policy) -> tuple[list[int], float]:
         """Prime sizes from level 0 upwards, and the error with the digits of a typical chain."""
+        if policy not in self._sketches:
+            self._sketches[policy] = self._sketch(policy)
+        return self._sketches[policy]
+
+    def _sketch(self, policy: Policy) -> tuple[list[int], float]:
         elastic = ElasticChain(slots_of(self.log_n, self.ring), math.exp2(policy.fresh_bits))
-        noise = NoiseModel(1 << self.log_n, real=self.ring != STANDARD)
-        builder, answer = self.emit(elastic, policy, noise, constants=False)
-        level = min(builder.level(r) for r in answer.registers)
+        builder = Builder(elastic, NoiseModel(1 << self.log_n, real=self.ring != STANDARD), constants=False)
+        answer = self.write(builder, policy)
+        level = min(builder.level(r) for r in answer)
         sizes = [elastic.bits[k] for k in range(level + 1, elastic.top_level + 1)]
-        final = math.log2(max(builder.registers[r].scale for r in answer.registers))
+        final = math.log2(max(builder.registers[r].scale for r in answer))
         base = math.ceil(final) + self.integer_bits + 1
         for register in builder.registers:
             dropped = register.level - level
@@ -73,24 +69,35 @@ class ChainSearch:
                 base = max(base, math.ceil(math.log2(register.scale)) + self.largest_bits + MARGIN_BITS + 1 - room)
         limbs = max(1, math.ceil(base / MAX_LIMB_BITS))
         bits = [max(MIN_LIMB_BITS, math.ceil(base / limbs))] * limbs + sizes
-        return bits, max(builder.registers[r].error for r in answer.registers)
+        return bits, max(builder.registers[r].error for r in answer)
 
     def best(self, tolerance: float) -> Candidate | None:
         """The cheapest secure chain whose error is at most ``tolerance``."""
-        chains: list[tuple[Chain, Policy]] = []
-        for family in families():
-            policy = self._coarsest(family, tolerance)
-            if policy is not None:
-                bits, _ = self.sketch(policy)
-                chains += ((chain, policy) for chain in secure_chains(bits, self.log_n, self.ring, policy))
+        found = self._secure(families(), tolerance)
         best: Candidate | None = None
-        for tried, (chain, policy) in enumerate(sorted(chains, key=lambda pair: _residues(pair[0]))):
+        for tried, option in enumerate(sorted(found, key=_Option.residues)):
             if best is not None and tried >= MOST_TRIED:
                 break
-            found = self._evaluate(chain, policy)
-            if found.error <= tolerance and (best is None or found.seconds < best.seconds):
-                best = found
+            candidate = self._evaluate(option.chain, option.policy)
+            if candidate.error <= tolerance and (best is None or candidate.seconds < best.seconds):
+                best = candidate
         return best
+
+    def possible(self, tolerance: float) -> bool:
+        """Whether some scales are precise enough and secure."""
+        return any(self._secure([family], tolerance) for family in families())
+
+    def _secure(self, wanted: list[Family], tolerance: float) -> list[_Option]:
+        found = []
+        guess = sum(MESSAGE_BITS) // 2
+        for family in wanted:
+            policy = self._coarsest(family, tolerance, guess)
+            if policy is not None:
+                guess = int(policy.message_bits)
+                bits, _ = self.sketch(policy)
+                chains = secure_chains(bits, self.log_n, self.ring, policy)
+                found += [_Option(chain, policy) for chain in chains]
+        return found
 
     def least(self) -> tuple[int, int, float]:
         """Levels and bits of moduli at the coarsest scales, and log2 of the error at the finest: why nothing fits."""
@@ -98,50 +105,63 @@ class ChainSearch:
         bits, _ = self.sketch(coarse)
         return len(bits) - 1, sum(bits), math.log2(self.sketch(fine)[1])
 
-    def _coarsest(self, family: Family, tolerance: float) -> Policy | None:
-        """The smallest message scale of ``family`` that is precise enough, by bisection: errors fall as scales grow."""
+    def _coarsest(self, family: Family, tolerance: float, guess: int) -> Policy | None:
+        """The smallest message scale of ``family`` that is precise enough; errors fall as scales grow. guess: where to
+        begin, since families differ little."""
         low, high = MESSAGE_BITS
-        if self.sketch(family.policy(high))[1] > tolerance:
+        while guess <= high and self.sketch(family.policy(guess))[1] > tolerance:
+            guess += 1
+        if guess > high:
             return None
-        while low < high:
-            middle = (low + high) // 2
-            if self.sketch(family.policy(middle))[1] <= tolerance:
-                high = middle
-            else:
-                low = middle + 1
-        return family.policy(low)
+        while guess > low and self.sketch(family.policy(guess - 1))[1] <= tolerance:
+            guess -= 1
+        return family.policy(guess)
 
     def _evaluate(self, chain: Chain, policy: Policy) -> Candidate:
-        noise = NoiseModel(chain.n, chain.digits, chain.digit_over_special, real=chain.ring != STANDARD)
-        builder, answer = self.emit(chain, policy, noise, constants=False)
-        error = max(builder.registers[r].error for r in answer.registers)
-        return Candidate(policy, chain, error, seconds(chain, fuse_rescales(builder.finish(answer.registers))))
+        builder = Builder(chain, chain.noise, constants=False)
+        answer = self.write(builder, policy)
+        error = max(builder.registers[r].error for r in answer)
+        return Candidate(policy, chain, error, seconds(chain, fuse_rescales(builder.finish(answer))))
 
 
 @dataclass(frozen=True)
 class Family:
-    """Policies that differ in the message scale. coarser: bits by which weights are coarser than messages."""
+    """Policies that differ in the message scale. coarser: bits by which weights are coarser than messages. fresh: by
+    which the query is finer than messages. last: by which the last layer, whose error a long sum multiplies, is finer
+    than others. mask: by which masks are coarser than weights."""
 
     coarser: int
     limb_bits: tuple[int, int]
     fresh: int
+    last: int
+    mask: int
 
     def policy(self, message: int) -> Policy:
         weight = message - self.coarser
-        return Policy(message + self.fresh, message, weight, max(10, weight - 4), self.limb_bits)
+        mask = max(10, weight - self.mask)
+        return Policy(message + self.fresh, message, weight, weight + self.last, mask, self.limb_bits)
 
 
 def families() -> list[Family]:
+    """A limb is dropped when so many bits are spare; from 24 bits (many small limbs) to 41 (few large ones)."""
+    limbs = [(a, b) for b in (40, 43, 46, 50) for a in (24, 34, 41) if a <= b]
     return [
-        Family(coarser, (least, largest), fresh)
-        for coarser, largest, least, fresh in itertools.product((2, 4, 6), (40, 42, 43, 44, 47, 50), (24, 34), (0, 3))
+        Family(coarser, limb_bits, fresh, last, mask)
+        for coarser, limb_bits, fresh, (last, mask) in itertools.product(
+            (2, 4, 6), limbs, (0, 3), ((0, 4), (0, 8), (3, 8))
+        )
     ]
 
 
-def _residues(chain: Chain) -> int:
-    """What key switching and diagonals touch, as a first guess of cost."""
-    limbs = len(chain.moduli) + len(chain.special_moduli)
-    return limbs * (chain.digits + 4)
+@dataclass(frozen=True)
+class _Option:
+    chain: Chain
+    policy: Policy
+
+    def residues(self) -> int:
+        """What key switching and diagonals touch, as a first guess of cost."""
+        limbs = len(self.chain.moduli) + len(self.chain.special_moduli)
+        return limbs * (self.chain.digits + 4)
 
 
 def secure_chains(bits: list[int], log_n: int, ring: str, policy: Policy) -> list[Chain]:

@@ -8,17 +8,24 @@ Does not guarantee: that no larger ring would be faster.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kakuri import _ckks
+from kakuri.encrypted.build import Builder
 from kakuri.encrypted.chain import CONJUGATE_INVARIANT, STANDARD, Chain, slots_of
 from kakuri.encrypted.compile import Compiled
 from kakuri.encrypted.multiplexed.chains import Candidate, ChainSearch
 from kakuri.encrypted.multiplexed.compile import Design, compile_assignment, lay_out
+from kakuri.encrypted.multiplexed.emit import Emitter, Prepared
+from kakuri.encrypted.multiplexed.outline import Outline
+from kakuri.encrypted.multiplexed.scales import Policy
+from kakuri.encrypted.multiplexed.stages import Graph, stages_of
+from kakuri.encrypted.multiplexed.steps import Assignment
 from kakuri.encrypted.network import Network, Polynomial
-from kakuri.encrypted.noise import NoiseModel
 from kakuri.errors import KakuriError
+
+MUCH_DEARER = 1.25  # the other ring of the same size: an operation differs by less
 
 
 @dataclass(frozen=True)
@@ -35,26 +42,18 @@ class Wanted:
 
 def choose(network: Network, typical: Mapping[str, float], wanted: Wanted) -> tuple[Chain, Design, Compiled]:
     """Raises KK-E20 when no ring is large enough, KK-E14 when no layout fits."""
+    graph = stages_of(network)
     tried: list[str] = []
     for log_n in wanted.log_ns:
-        options = [_best(network, typical, wanted, log_n, ring) for ring in wanted.rings]
-        found = [option for option in options if not isinstance(option, str)]
-        if not found:
-            tried.append(f"2^{log_n}: " + next(option for option in options if isinstance(option, str)))
-            continue
-        search, best = min(found, key=lambda pair: pair[1].seconds)
-        chain = best.chain
-        noise = NoiseModel(chain.n, chain.digits, chain.digit_over_special, real=chain.ring != STANDARD)
-        compiled = compile_assignment(
-            network,
-            chain,
-            noise,
-            typical,
-            policy=best.policy,
-            assignment=search.assignment,
-            prepared=search.prepared,
-        )
-        return chain, Design(search.assignment.choices, best.policy), compiled
+        found: _Found | None = None
+        for ring in wanted.rings:
+            option = _best(graph, typical, wanted, (log_n, ring), found)
+            if isinstance(option, str):
+                tried.append(f"2^{log_n}, {ring}: {option}")
+            elif found is None or option.best.seconds < found.best.seconds:
+                found = option
+        if found is not None:
+            return _compiled(network, typical, found)
     raise KakuriError(
         "KK-E20",
         f"no ring gives an error of {wanted.tolerance:.1e} at 128-bit security",
@@ -65,22 +64,60 @@ def choose(network: Network, typical: Mapping[str, float], wanted: Wanted) -> tu
     )
 
 
+@dataclass(frozen=True)
+class _Found:
+    assignment: Assignment
+    prepared: dict[str, Prepared]
+    best: Candidate
+
+
+def _compiled(network: Network, typical: Mapping[str, float], found: _Found) -> tuple[Chain, Design, Compiled]:
+    chain, policy = found.best.chain, found.best.policy
+    compiled = compile_assignment(
+        network,
+        chain,
+        chain.noise,
+        typical,
+        policy=policy,
+        assignment=found.assignment,
+        prepared=found.prepared,
+    )
+    return chain, Design(found.assignment.choices, policy), compiled
+
+
 def _best(
-    network: Network, typical: Mapping[str, float], wanted: Wanted, log_n: int, ring: str
-) -> tuple[ChainSearch, Candidate] | str:
-    """The best design of one ring, or why there is none."""
+    graph: Graph, typical: Mapping[str, float], wanted: Wanted, at: tuple[int, str], rival: _Found | None
+) -> _Found | str:
+    """The best design of one ring, or why there is none. at: log_n and ring. rival: of another ring of the same size,
+    which layouts that are much dearer cannot beat."""
+    log_n, ring = at
+
+    def chains(write: Callable[[Builder, Policy], tuple[int, ...]]) -> ChainSearch:
+        return ChainSearch(write, log_n, ring, wanted.integer_bits, wanted.largest_bits)
+
+    outline = chains(Outline(graph, typical).write)
+    if not outline.possible(wanted.tolerance):
+        return _why(outline)
+    most = math.inf if rival is None else MUCH_DEARER * rival.assignment.price
     try:
-        assignment = lay_out(network, log_n, slots_of(log_n, ring))
+        assignment = lay_out(graph, log_n, slots_of(log_n, ring), most=most)
     except KakuriError as error:
-        if error.problem.code != "KK-E14" or log_n == wanted.log_ns[-1]:
+        if error.problem.code != "KK-E14" or (log_n == wanted.log_ns[-1] and rival is None):
             raise
         return str(error.problem.what)
-    search = ChainSearch(assignment, typical, log_n, ring, wanted.integer_bits, wanted.largest_bits)
+    prepared: dict[str, Prepared] = {}
+
+    def write(builder: Builder, policy: Policy) -> tuple[int, ...]:
+        return Emitter(builder, policy, typical, prepared).run(assignment).registers
+
+    search = chains(write)
     best = search.best(wanted.tolerance)
-    if best is not None:
-        return search, best
+    return _why(search) if best is None else _Found(assignment, prepared, best)
+
+
+def _why(search: ChainSearch) -> str:
     levels, bits, error_bits = search.least()
-    limit = _ckks.max_log_qp(log_n)
+    limit = _ckks.max_log_qp(search.log_n)
     return f"{levels} levels take {bits} bits at least, {limit:.0f} are secure; finest error 2^{error_bits:.0f}"
 
 

@@ -21,7 +21,7 @@ from kakuri.encrypted.multiplexed.emit import Emitter, Prepared
 from kakuri.encrypted.multiplexed.prices import Prices
 from kakuri.encrypted.multiplexed.scales import Policy
 from kakuri.encrypted.multiplexed.search import search
-from kakuri.encrypted.multiplexed.stages import stages_of
+from kakuri.encrypted.multiplexed.stages import Graph, stages_of
 from kakuri.encrypted.multiplexed.steps import Assignment, Gather
 from kakuri.encrypted.network import Network
 from kakuri.encrypted.noise import NoiseModel
@@ -41,25 +41,27 @@ class Design:
 
     def to_dict(self) -> dict[str, Any]:
         p = self.policy
-        bits = [p.fresh_bits, p.message_bits, p.weight_bits, p.mask_bits, *p.limb_bits]
+        bits = [p.fresh_bits, p.message_bits, p.weight_bits, p.answer_bits, p.mask_bits, *p.limb_bits]
         return {"choices": self.choices, "scale_bits": bits}
 
     @classmethod
     def from_dict(cls, data: Any) -> Design:
         """Raises ValueError, TypeError or KeyError for anything else."""
-        fresh, message, weight, mask, least, most = (float(x) for x in data["scale_bits"])
-        if not all(0.0 < x < 64.0 for x in (fresh, message, weight, mask, least, most)):
+        fresh, message, weight, answer, mask, least, most = (float(x) for x in data["scale_bits"])
+        if not all(0.0 < x < 64.0 for x in (fresh, message, weight, answer, mask, least, most)):
             raise ValueError("scale_bits")
         choices = {str(k): str(v) for k, v in dict(data["choices"]).items()}
-        return cls(choices, Policy(fresh, message, weight, mask, (int(least), int(most))))
+        return cls(choices, Policy(fresh, message, weight, answer, mask, (int(least), int(most))))
 
 
-def lay_out(network: Network, log_n: int, slots: int, choices: Mapping[str, str] | None = None) -> Assignment:
-    """Layouts for one ring: searched, or as chosen before."""
+def lay_out(
+    graph: Graph, log_n: int, slots: int, choices: Mapping[str, str] | None = None, most: float = math.inf
+) -> Assignment:
+    """Layouts for one ring: searched, or as chosen before. most: see ``search``."""
     limb_bytes = (1 << log_n) * 6
-    most = max(1, min(MAX_QUERY_CIPHERTEXTS, MAX_QUERY_BYTES // (limb_bytes * (4 if log_n < 14 else 6))))
+    ciphertexts = max(1, min(MAX_QUERY_CIPHERTEXTS, MAX_QUERY_BYTES // (limb_bytes * (4 if log_n < 14 else 6))))
     prices = Prices(1 << log_n, 1 if log_n < 14 else 2)
-    return search(stages_of(network), slots, prices, max_query_ciphertexts=most, choices=choices)
+    return search(graph, slots, prices, max_query_ciphertexts=ciphertexts, choices=choices, most=most)
 
 
 def compile_multiplexed(
@@ -70,7 +72,7 @@ def compile_multiplexed(
     design: Design,
 ) -> Compiled:
     """The program of a stored design. typical: root mean square of every value, for the error estimate."""
-    assignment = lay_out(network, chain.log_n, chain.slots, design.choices)
+    assignment = lay_out(stages_of(network), chain.log_n, chain.slots, design.choices)
     return compile_assignment(network, chain, noise, typical, policy=design.policy, assignment=assignment, prepared={})
 
 

@@ -12,7 +12,6 @@ classes, not 2,304.
 
 from __future__ import annotations
 
-import heapq
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -142,39 +141,55 @@ def _spatial_classes(linear: Linear, source: Layout, target: Layout) -> tuple[In
 def cover(problem: Problem, most: int = MAX_OPTIONS) -> Cover | None:
     """Greedy: again and again the diagonal that does most of what is left; ties go to the shift nearest zero. None when
     more than ``most`` diagonals would be needed."""
-    options, slots = problem.options, problem.target.slots
-    weight = problem.class_sizes[problem.spatial_class]
-    members, _ = np.nonzero(options >= 0)
-    flat = options[options >= 0]
-    order = np.argsort(flat, kind="stable")
-    keys, starts = np.unique(flat[order], return_index=True)
-    owner = members[order]
-    ends = np.append(starts[1:], len(owner))
-    gains = np.add.reduceat(weight[owner], starts)
-    shift = keys % slots
-    distance = np.minimum(shift, slots - shift)
-    queue = list(zip((-gains).tolist(), distance.tolist(), range(len(keys)), strict=True))
-    heapq.heapify(queue)
-    chosen = np.full(len(options), -1, dtype=np.int64)
-    left, picked = len(options), 0
-    while left:
-        _, far, k = heapq.heappop(queue)
-        mine = owner[starts[k] : ends[k]]
-        mine = mine[chosen[mine] < 0]
-        now = int(weight[mine].sum())
-        if now == 0:
-            continue
-        if queue and -now > queue[0][0]:
-            heapq.heappush(queue, (-now, far, k))
-            continue
-        picked += 1
-        if picked > most:
-            return None
-        chosen[mine] = keys[k]
-        left -= len(np.unique(mine))
+    options = problem.options
+    chosen = options[:, 0] if options.shape[1] == 1 else _greedy(problem, most)
+    if chosen is None:
+        return None
     used, diagonal = np.unique(chosen, return_inverse=True)
+    if len(used) > most:
+        return None
     alternative = (options == chosen[:, None]).argmax(axis=1)
     return Cover(problem, used, diagonal.reshape(-1), problem.home[np.arange(len(options)), alternative])
+
+
+def _greedy(problem: Problem, most: int) -> IntArray | None:
+    """(members,) the key chosen for each."""
+    keys, option = _numbered(problem.options, problem.target.slots)
+    weight = problem.class_sizes[problem.spatial_class].astype(np.float64)
+    option = np.sort(option, axis=1)
+    option[:, 1:][option[:, 1:] == option[:, :-1]] = -1  # a diagonal that does a member twice counts once
+    inside = option >= 0
+    flat, owner = option[inside], np.nonzero(inside)[0]
+    by_key = np.argsort(flat, kind="stable")
+    owner = owner[by_key]
+    starts = np.searchsorted(flat[by_key], np.arange(len(keys) + 1))
+    # Gains stay exact: what a member no longer adds is taken from every diagonal that could have done it.
+    gains = np.bincount(flat, weights=np.repeat(weight, inside.sum(axis=1)), minlength=len(keys))
+    free = np.ones(len(option), dtype=np.bool_)
+    chosen = np.full(len(option), -1, dtype=np.int64)
+    left, picked = float(weight.sum()), 0
+    while left > 0.0:
+        k = int(gains.argmax())
+        if picked + left / gains[k] > most:  # no later diagonal does more than this one
+            return None
+        mine = owner[starts[k] : starts[k + 1]]
+        mine = mine[free[mine]]
+        picked += 1
+        chosen[mine], free[mine] = keys[k], False
+        left -= gains[k]
+        lost, counted = option[mine], inside[mine]
+        gains -= np.bincount(lost[counted], np.repeat(weight[mine], counted.sum(axis=1)), minlength=len(keys))
+    return chosen
+
+
+def _numbered(options: IntArray, slots: int) -> tuple[IntArray, IntArray]:
+    """The keys in use, those of small shifts first, and ``options`` as indices of them (-1 stays)."""
+    present = np.flatnonzero(np.bincount(options[options >= 0]))
+    shift = present % slots
+    keys = present[np.lexsort((present, np.minimum(shift, slots - shift)))]
+    index = np.full(int(present.max(initial=0)) + 2, -1, dtype=np.int64)
+    index[keys] = np.arange(len(keys))
+    return keys, index[options]
 
 
 def values(found: Cover) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """From an assignment of layouts to instructions.
 
 Purpose: one function per kind of step; levels and scales come from ``scales.settle``.
-Guarantees: a value is (registers, gain, layout): the tensor is gain times what the slots hold, so signs and leading
+Guarantees: a value is (registers, gain): the tensor is gain times what the slots hold, so signs and leading
 coefficients of activations cost nothing; slots that hold no element are never read.
 Does not guarantee: what stands in slots that hold no element; it is bounded by sums of elements.
 """
@@ -36,13 +36,16 @@ Float64 = NDArray[np.float64]
 DEFAULT_MAGNITUDE = 8.0
 
 
+def typical_of(typical: Mapping[str, float], value: str) -> float:
+    return max(typical.get(value, DEFAULT_MAGNITUDE), 1e-6)
+
+
 @dataclass(frozen=True)
 class Value:
     """The tensor is ``gain`` times what the slots of ``registers`` hold. magnitude: root mean square of the slots that
     hold something, which are ``fill`` of all."""
 
     registers: tuple[int, ...]
-    layout: Layout
     gain: float
     magnitude: float
     fill: float = 1.0
@@ -65,8 +68,10 @@ class Emitter:
     typical: Mapping[str, float]
     prepared: dict[str, Prepared] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
+    output: str = ""
 
     def run(self, assignment: Assignment) -> Value:
+        self.output = assignment.output
         for step in assignment.steps:
             self.builder.begin_layer(_layer_name(step))
             self.values[step.value] = self._step(step)
@@ -78,14 +83,14 @@ class Emitter:
             self.builder.multiply_scalar(r, answer.gain, answer.magnitude, self.builder.registers[r].scale * factor)
             for r in answer.registers
         ]
-        return Value(tuple(registers), answer.layout, 1.0, answer.magnitude * abs(answer.gain))
+        return Value(tuple(registers), 1.0, answer.magnitude * abs(answer.gain))
 
     def _step(self, step: Step) -> Value:
         match step:
             case Gather():
                 layout = step.placed.layout
                 registers = tuple(self.builder.input() for _ in range(layout.ciphertexts))
-                return Value(registers, layout, 1.0, self._typical(step.value), _filled(layout))
+                return Value(registers, 1.0, self._typical(step.value), _filled(layout))
             case Transform():
                 return self._transform(step)
             case PoolFold():
@@ -96,7 +101,7 @@ class Emitter:
                 return self._sum(step)
 
     def _typical(self, value: str) -> float:
-        return max(self.typical.get(value, DEFAULT_MAGNITUDE), 1e-6)
+        return typical_of(self.typical, value)
 
     # -- linear layers -----------------------------------------------------------------------------------------------
 
@@ -109,18 +114,17 @@ class Emitter:
         registers = self.builder.linear_transform(
             self._level_off(source.registers),
             prepared.diagonals,
-            math.exp2(self.policy.weight_bits),
+            math.exp2(self.policy.answer_bits if step.value == self.output else self.policy.weight_bits),
             source.magnitude * math.sqrt(source.fill),
         )
         registers = [self._folded(settle(self.builder, r, self.policy), (step.fold,)) for r in registers]
-        layout = step.placed.layout
         biased = [
             self.builder.add_plain(r, row) if row.any() else r for r, row in zip(registers, prepared.bias, strict=True)
         ]
         target = step.cover.problem.target
         spreads = 1 if len(step.fold.offsets) == 1 else 2
         fill = spreads * len(step.fold.offsets) * _filled(target)
-        return Value(tuple(biased), layout, 1.0, self._typical(step.value), min(1.0, fill))
+        return Value(tuple(biased), 1.0, self._typical(step.value), min(1.0, fill))
 
     def _level_off(self, registers: tuple[int, ...]) -> list[int]:
         lowest = min(self.builder.level(r) for r in registers)
@@ -144,7 +148,7 @@ class Emitter:
                 for r, used in zip(registers, step.kept.used_slots, strict=True)
             ]
         gain = source.gain / step.divisor
-        return Value(tuple(registers), step.placed.layout, gain, self._typical(step.value) / abs(gain))
+        return Value(tuple(registers), gain, self._typical(step.value) / abs(gain))
 
     def _masked(self, register: int, used: NDArray[np.int64]) -> int:
         mask = np.zeros(self.builder.chain.slots)
@@ -160,7 +164,7 @@ class Emitter:
         results = [evaluate(self.builder, self.policy, r, coefficients, source.magnitude) for r in source.registers]
         gain = results[0][1]
         magnitude = self._typical(step.value) / abs(gain)
-        return Value(tuple(r for r, _ in results), source.layout, gain, magnitude, source.fill)
+        return Value(tuple(r for r, _ in results), gain, magnitude, source.fill)
 
     def _sum(self, step: Addition) -> Value:
         terms = [self.values[name] for name in step.sources]
@@ -170,7 +174,7 @@ class Emitter:
             ratios = [t.gain / gain for t in terms]
             columns.append(self.builder.add_scaled(list(column), ratios, terms[0].magnitude))
         registers = tuple(settle(self.builder, r, self.policy) for r in columns)
-        return Value(registers, terms[0].layout, gain, self._typical(step.value) / abs(gain))
+        return Value(registers, gain, self._typical(step.value) / abs(gain))
 
 
 def _filled(layout: Layout) -> float:

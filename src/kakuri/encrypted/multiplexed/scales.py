@@ -23,11 +23,12 @@ SLACK_BITS = 0.6  # real primes miss their size by a little
 @dataclass(frozen=True)
 class Policy:
     """fresh_bits: scale of the query. message_bits: least scale after a rescale. weight_bits: scale of diagonals.
-    mask_bits: scale of masks. limb_bits: least and largest size of a limb to drop."""
+    answer_bits: of the last layer's. mask_bits: scale of masks. limb_bits: least and largest size of a limb to drop."""
 
     fresh_bits: float
     message_bits: float
     weight_bits: float
+    answer_bits: float
     mask_bits: float
     limb_bits: tuple[int, int]
 

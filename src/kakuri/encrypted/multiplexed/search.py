@@ -7,6 +7,7 @@ Does not guarantee: the optimum; a state that is dear now and cheap later can fa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -38,8 +39,9 @@ def search(
     *,
     max_query_ciphertexts: int,
     choices: Mapping[str, str] | None = None,
+    most: float = math.inf,
 ) -> Assignment:
-    """Raises KK-E14 when no candidate layout fits some stage."""
+    """Raises KK-E14 when no candidate layout fits some stage, or none whose price is at most ``most``."""
     moves = Moves(graph, slots, prices)
     beam = [_State({}, (), {}, 0.0)]
     for i, stage in enumerate(graph.stages):
@@ -47,7 +49,7 @@ def search(
         best: dict[bytes, _State] = {}
         for state in beam:
             for move in moves.of(stage, state.placed, only=None if choices is None else choices.get(stage.name, "")):
-                if move.query_ciphertexts > max_query_ciphertexts:
+                if move.query_ciphertexts > max_query_ciphertexts or state.price + move.price > most:
                     continue
                 placed = dict(state.placed)
                 for step in move.steps:
