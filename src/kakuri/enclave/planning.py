@@ -185,7 +185,7 @@ def _secure_bytes(code: CodegenPlan) -> int:
     inputs, outputs = (sum(v.storage.size_bytes for v in views) for views in (program.inputs, program.outputs))
     weights = len(program.weights.blob())
     return sum(-(-size // 64) * 64 for size in (weights, max(program.arena_bytes, 64), outputs)) + (
-        -(-(64 + inputs + 96) // 64) * 64
+        -(-(64 + inputs + 128) // 64) * 64
     )
 
 

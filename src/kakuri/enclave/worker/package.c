@@ -139,13 +139,13 @@ enum status load_package(int file, const struct policy *policy, const unsigned c
                          size_t position_count, struct secret *secret, struct loaded *loaded)
 {
     unsigned char info[sizeof WRAP_LABEL - 1 + 24];
-    wipe(secret->weights, sizeof secret->weights);
     enum status result = check_index(policy, index, index_bytes, signature, signature_bytes, position_count);
     if (result != DONE)
         return result;
     memcpy(info, WRAP_LABEL, sizeof WRAP_LABEL - 1);
     memcpy(info + sizeof WRAP_LABEL - 1, index + AT_ID, 24);
-    if (hpke_open(secret->device_key, info, sizeof info, index + AT_WRAPPED, WRAPPED_BYTES, secret->data_key))
+    if (hpke_open(secret->device_key, secret->device_public, info, sizeof info, index + AT_WRAPPED, WRAPPED_BYTES,
+                  secret->data_key))
         result = NOT_FOR_THIS_KEY;
     else
         result = open_tensors(file, index, positions, secret);

@@ -51,6 +51,7 @@ struct secret {
     unsigned char outputs[KK_OUTPUT_BYTES] __attribute__((aligned(64)));
     unsigned char message[64 + KK_INPUT_BYTES] __attribute__((aligned(64)));
     unsigned char device_key[KEY_BYTES];
+    unsigned char device_public[KEY_BYTES];
     unsigned char session_key[KEY_BYTES];
     unsigned char data_key[KEY_BYTES];
 };
@@ -78,8 +79,9 @@ int gcm_open(const unsigned char key[KEY_BYTES], const unsigned char nonce[12], 
              const unsigned char *from, size_t bytes, const unsigned char tag[TAG_BYTES], unsigned char *to);
 int x25519_new(unsigned char private_key[KEY_BYTES], unsigned char public_key[KEY_BYTES]);
 int x25519_public(const unsigned char private_key[KEY_BYTES], unsigned char public_key[KEY_BYTES]);
-int hpke_open(const unsigned char private_key[KEY_BYTES], const unsigned char *info, size_t info_bytes,
-              const unsigned char *sealed, size_t sealed_bytes, unsigned char *to);
+int hpke_open(const unsigned char private_key[KEY_BYTES], const unsigned char public_key[KEY_BYTES],
+              const unsigned char *info, size_t info_bytes, const unsigned char *sealed, size_t sealed_bytes,
+              unsigned char *to);
 int hpke_seal(const unsigned char public_key[KEY_BYTES], const unsigned char *info, size_t info_bytes,
               const unsigned char *from, size_t bytes, unsigned char *sealed);
 
