@@ -10,7 +10,6 @@ Errors: KK-W01 does not fit the secure memory, KK-W02 not a size, KK-W03 the gen
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from kakuri.codegen import CodegenPlan
 from kakuri.codegen.views import Kind, View
 from kakuri.enclave.compiling import code_digest, compile_worker
 from kakuri.enclave.index import Index, Tensor, check_layout
-from kakuri.enclave.sealed import Crossing, Facts, new_package_id, outside_digest, write_sealed
+from kakuri.enclave.sealed import Crossing, Facts, new_package_id, outside_files_digest, write_sealed
 from kakuri.errors import KakuriError
 from kakuri.model.graph import static_shape
 from kakuri.model.passes import Partition, partition
@@ -104,13 +103,13 @@ class EnclavePlan:
             if net is not None:
                 others[name] = model.to_bytes(net)
         data_key = SystemEntropy().draw(32)
-        outer = {name: _sha256(data) for name, data in others.items() if name != "worker"}
+        outer = {name: data for name, data in others.items() if name != "worker"}
         draft = Index(
             new_package_id(),
             version,
             minimum_version,
             code_digest(files),
-            outside_digest(outer),
+            outside_files_digest(outer),
             len(blob),
             self.tensors,
         )
@@ -126,7 +125,7 @@ def plan(net: ir.Model, *, layers: str = "0:", secure_memory: int | str = "10 Mi
     layers: ``"5:10"``, both included; numbers of ``kakuri.model.layers``. secure_memory: bytes, or text such as
     ``"10 MiB"``: weights, activations, inputs and outputs of the inner network together must fit.
     """
-    budget_bytes = _bytes_of(secure_memory)
+    budget_bytes = bytes_of(secure_memory)
     cut = partition(net, layers)
     code = codegen.plan(cut.inside, entry=ENTRY, weights="external")
     tensors = sealed_tensors(code)
@@ -194,7 +193,8 @@ def _crossing(value: ir.Value) -> Crossing:
     return Crossing(value.name or "", dtype.numpy().name, static_shape(value))
 
 
-def _bytes_of(size: int | str) -> int:
+def bytes_of(size: int | str) -> int:
+    """Bytes, or text such as ``"10 MiB"``. Raises KK-W02."""
     if isinstance(size, int) and size > 0:
         return size
     match = _SIZE.fullmatch(str(size))
@@ -202,7 +202,3 @@ def _bytes_of(size: int | str) -> int:
     if size_bytes <= 0:
         raise KakuriError("KK-W02", "not a size", got=ascii(size)[:40], limit='bytes, or "10 MiB"')
     return size_bytes
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -223,6 +223,11 @@ def outside_digest(files: Mapping[str, str]) -> bytes:
     return hashlib.sha256("".join(f"{name} {files[name]}\n" for name in sorted(files)).encode()).digest()
 
 
+def outside_files_digest(files: Mapping[str, bytes]) -> bytes:
+    """files: name -> content, of what runs outside."""
+    return outside_digest({name: hashlib.sha256(data).hexdigest() for name, data in files.items()})
+
+
 def write_sealed(  # noqa: PLR0917
     path: Path | str,
     facts: Facts,
