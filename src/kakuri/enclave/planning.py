@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import onnx_ir as ir
 
 from kakuri import codegen, model
 from kakuri.codegen import CodegenPlan
+from kakuri.codegen.program import Operation
 from kakuri.codegen.views import Kind, View
 from kakuri.enclave.compiling import code_digest, compile_worker
 from kakuri.enclave.index import Index, Tensor, check_layout
@@ -159,8 +161,8 @@ def sealed_tensors(code: CodegenPlan) -> tuple[Tensor, ...]:
     """Every array of the generated blob, by layer and role. Raises KK-W03 when bytes of the blob belong to none."""
     found: dict[int, Tensor] = {}
     for operation in code.program.operations:
-        for role, value in vars(operation).items():
-            if isinstance(value, View) and value.storage.kind is Kind.WEIGHTS:
+        for role, value in _views(operation):
+            if value.storage.kind is Kind.WEIGHTS:
                 offset = value.offset * value.element.size_bytes
                 name = re.sub(r"[^A-Za-z0-9_./ -]", "_", f"{operation.name}.{role}")[-90:].lstrip("_./ -")
                 known = found.get(offset)
@@ -176,6 +178,15 @@ def sealed_tensors(code: CodegenPlan) -> tuple[Tensor, ...]:
     if any(blob):
         raise KakuriError("KK-W03", "the generated blob holds bytes of no layer", hint="please report it")
     return tensors
+
+
+def _views(operation: Operation) -> Iterator[tuple[str, View]]:
+    """Role and view; those of a group are numbered."""
+    for role, value in vars(operation).items():
+        if isinstance(value, View):
+            yield role, value
+        elif isinstance(value, (tuple, list)):
+            yield from ((f"{role}{index}", item) for index, item in enumerate(value) if isinstance(item, View))
 
 
 def _secure_bytes(code: CodegenPlan) -> int:

@@ -130,3 +130,10 @@ def test_sizes_that_are_none(made, size):
     with pytest.raises(KakuriError) as caught:
         kk.enclave.plan(made.net, secure_memory=size)
     assert caught.value.code == "KK-W02"
+
+
+def test_weights_of_element_wise_steps_are_sealed_too():
+    """Coefficients of an activation stand in a group of operands, not in a field of their own."""
+    net = kk.load(kk.zoo.weights.path("mnist-3layer-swish-rg5-deg2"))
+    plan = kk.enclave.plan(net)
+    assert any(tensor.name.startswith("act") for tensor in plan.tensors)
