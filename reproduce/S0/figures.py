@@ -4,7 +4,7 @@
 
 The networks are those of `train_lenet.py`. Loading and inference are delimited as section 3.2 has it: from structure
 and parameters to decrypted parameters in memory, and from the image entering the partitioned network to its result. The
-TEE is the `process` backend (a sandbox, not a TEE), standing before loading begins. The document prints no number beside
+TEE is the `process` backend (a sandbox, not a TEE), standing before loading begins. The document prints no number with
 its figures, so what is compared is what it says of them: both times are largest with every layer inside and smallest
 with none, and loading outweighs inference.
 """

@@ -37,7 +37,7 @@ def run_enclave(output: Output, package: Path, given: Mapping[Path, Kind], targe
         minimum = versions.of(signer, opened.facts.network)
     policy = enclave.Policy(signer, keys[0], minimum_version=minimum)
     with output.progress("loading the package"), enclave.load(package, policy) as session:
-        versions.raise_to(signer, session.package)
+        versions.raise_to(signer, session.package.facts.network, session.package.minimum_version)
         (name, shape), *others = session.inputs.items()
         if others:
             raise KakuriError("KK-D32", "this network has several inputs", got=list(session.inputs), hint="use Python")

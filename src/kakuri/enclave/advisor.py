@@ -13,7 +13,7 @@ Errors: KK-W40 samples that do not fit, KK-W41 an attack that fails its self-tes
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,11 +139,11 @@ def advise(
         limit = "at least 40 members and others, and twice as many others as queries"
         raise KakuriError("KK-W40", "too few samples", got=f"{count}, {queries} queries", limit=limit)
     randomness = SeededRandomness(seed, "partition advisor")
+    bench = LeakBench(net, members, others, queries, randomness)
     for name, attack in ATTACKS.items():
         report(f"self-test of {attack.name}", 0.0)
         if not attack.self_test(BUDGET, randomness.child(name).generator()).passed:
             raise KakuriError("KK-W41", "an attack fails its self-test: it can prove nothing", got=attack.name)
-    bench = LeakBench(net, members, others, queries, randomness)
     cuts = _cuts(net)
     black = bench.answers_alone()
     white = bench.whole_network(next(cut for cut in reversed(cuts) if _weighted(cut)))
@@ -152,10 +152,16 @@ def advise(
     for index, cut in enumerate(cuts):
         report(f"layers {cut.first}:{cut.last}", 0.1 + 0.9 * index / len(cuts))
         measured.append(_measured(net, cut, bench, black, white))
-    fitting = [cut for cut in measured if cut.share <= tolerance and cut.secure_bytes <= budget_bytes]
+    return Advice(
+        tuple(measured), black, white, queries, tolerance, budget_bytes, recommend(measured, tolerance, budget_bytes)
+    )
+
+
+def recommend(cuts: Sequence[Cut], tolerance: float, budget_bytes: int) -> Cut | None:
+    """The one of least memory that fits and keeps to the tolerance; never one that hides the last layer alone."""
+    fitting = [cut for cut in cuts if cut.share <= tolerance and cut.secure_bytes <= budget_bytes]
     fitting = [cut for cut in fitting if cut.weighted_layers > 1]
-    best = min(fitting, key=lambda cut: (cut.secure_bytes, cut.inside_seconds), default=None)
-    return Advice(tuple(measured), black, white, queries, tolerance, budget_bytes, best)
+    return min(fitting, key=lambda cut: (cut.secure_bytes, cut.inside_seconds), default=None)
 
 
 def _cuts(net: ir.Model) -> list[Partition]:

@@ -73,8 +73,8 @@ class LeakBench:
         self.both = np.concatenate([members.images[:count], others.images[:count]])
         self.labels = np.concatenate([members.labels[:count], others.labels[:count]])
         self.member = np.repeat([1, 0], count)
-        self.scores = self._flat(whole.run({self.input: self.both})[self.output])
-        self.other_scores = self._flat(whole.run({self.input: self.others})[self.output])
+        self.scores = _probabilities(self._flat(whole.run({self.input: self.both})[self.output]))
+        self.other_scores = _probabilities(self._flat(whole.run({self.input: self.others})[self.output]))
         if len(self.scores[0]) <= int(self.labels.max()):
             raise KakuriError("KK-W40", "labels that the network has no score for", got=int(self.labels.max()))
 
@@ -158,3 +158,11 @@ class LeakBench:
     def _reconstruction(self, seen: NDArray[np.float64]) -> Target:
         rows = slice(0, 2 * self._queries)
         return Target("partition", {}, {"image": self.others[rows]}, numbers={"seen": seen[rows]})
+
+
+def _probabilities(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """scores (n, classes) as they are where each row is a distribution, else their softmax."""
+    if scores.min() >= 0.0 and np.allclose(scores.sum(axis=1), 1.0, atol=1e-3):
+        return scores
+    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float64)

@@ -12,7 +12,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from kakuri import strict_json
-from kakuri.enclave.sealed import SealedPackage
 from kakuri.errors import KakuriError
 from kakuri.files import atomic_write, read_bounded
 from kakuri.trust.signing import SignerPublic
@@ -30,11 +29,11 @@ class MinimumVersions:
         """1 for what was never loaded. Raises KK-W22."""
         return self._read().get(_name(signer, network), 1)
 
-    def raise_to(self, signer: SignerPublic, package: SealedPackage) -> None:
-        """After a load: insist from now on what the package's maker insists on."""
-        known, name = self._read(), _name(signer, package.facts.network)
-        if package.minimum_version > known.get(name, 1):
-            known[name] = package.minimum_version
+    def raise_to(self, signer: SignerPublic, network: str, minimum: int) -> None:
+        """After a load: insist from now on what the package's maker insists on. Raises KK-W22, KK-F10."""
+        known, name = self._read(), _name(signer, network)
+        if minimum > known.get(name, 1):
+            known[name] = minimum
             with atomic_write(self._path, overwrite=True) as file:
                 file.write(strict_json.encode(strict_json.plain(known)))
 
