@@ -17,8 +17,11 @@ from kakuri.cli.passphrases import passphrase_for
 from kakuri.cli.plan_enclave import LayersOption, SecureMemoryOption
 from kakuri.cli.rooms import ModelArgument, load_model
 from kakuri.errors import KakuriError
+from kakuri.trust import wrapping_key
 from kakuri.trust.device_key import Recipient, new_device_key, recipient_of
+from kakuri.trust.secret_file import read_header
 from kakuri.trust.signing import Signer
+from kakuri.trust.wrapping_key import WrappingKey
 from kakuri.units import bytes_text
 
 
@@ -52,29 +55,33 @@ def command(
         raise KakuriError("KK-F11", "file exists and is not replaced", where=package, hint=hint)
     with output.progress("planning") as step:
         made = enclave.plan(load_model(source), layers=layers, secure_memory=secure_memory)
-        recipient = _recipient(device)
+        recipient, holder = _recipient(device)
         maker = _maker(package.with_name("maker.kkey") if signer is None else signer)
         step("compiling and sealing", 0.3)
         made.build(package, recipient, maker[0], version=version, minimum_version=minimum_version, overwrite=force)
     rows = {
-        str(package): f"{bytes_text(package.stat().st_size)}, sealed for device {recipient.public_key.hex()[:16]}...",
+        str(package): f"{bytes_text(package.stat().st_size)}, sealed for {holder[:40]}",
         str(maker[1]): "for the devices, over a channel that they trust",
     }
     data = {
         "package": str(package),
         "maker": str(maker[1]),
-        "device": recipient.public_key.hex(),
+        "sealed_for": holder,
         "plan": made.to_dict(),
     }
     output.result(data, facts(rows))
 
 
-def _recipient(device: str) -> Recipient:
-    """Digits, or the public half of a key file; a missing ``.kkey`` file is made."""
+def _recipient(device: str) -> tuple[Recipient | WrappingKey, str]:
+    """Digits, the public half of a key file, or a symmetric key, and its name; a missing ``.kkey`` file is made."""
     path = Path(device)
+    if path.suffix == ".kkey" and os.path.lexists(path) and read_header(path).kind == wrapping_key.KIND:
+        return WrappingKey.load(path), f"whoever holds {path.name}"
     if path.suffix != ".kkey":
-        return Recipient.from_hex(device)
-    return recipient_of(path) if os.path.lexists(path) else new_device_key(path)
+        found = Recipient.from_hex(device)
+    else:
+        found = recipient_of(path) if os.path.lexists(path) else new_device_key(path)
+    return found, f"device {found.public_key.hex()}"
 
 
 def _maker(path: Path) -> tuple[Signer, Path]:

@@ -33,6 +33,7 @@ from kakuri.trust.device_key import Recipient
 from kakuri.trust.entropy import SystemEntropy
 from kakuri.trust.signing import Signer
 from kakuri.trust.threats import ENCLAVE
+from kakuri.trust.wrapping_key import WrappingKey
 from kakuri.units import bytes_text
 
 ENTRY = "kk_infer"
@@ -83,7 +84,7 @@ class EnclavePlan:
     def build(
         self,
         path: Path | str,
-        recipient: Recipient,
+        recipient: Recipient | WrappingKey,
         signer: Signer,
         *,
         version: int = 1,
@@ -115,7 +116,7 @@ class EnclavePlan:
             len(blob),
             self.tensors,
         )
-        index = Index(**{**vars(draft), "wrapped_key": draft.wrap(data_key, recipient)})
+        index = draft.sealed_to(data_key, recipient)
         plaintexts = [blob[tensor.offset : tensor.offset + tensor.size_bytes] for tensor in self.tensors]
         write_sealed(path, self.facts, index, plaintexts, others, signer, data_key, overwrite=overwrite)
         return Path(path)
@@ -195,7 +196,7 @@ def _secure_bytes(code: CodegenPlan) -> int:
     inputs, outputs = (sum(v.storage.size_bytes for v in views) for views in (program.inputs, program.outputs))
     weights = len(program.weights.blob())
     return sum(-(-size // 64) * 64 for size in (weights, max(program.arena_bytes, 64), outputs)) + (
-        -(-(64 + inputs + 128) // 64) * 64
+        -(-(64 + inputs + 132) // 64) * 64
     )
 
 

@@ -28,7 +28,9 @@ from numpy.typing import NDArray
 from kakuri.enclave.backends.contract import Answer, Guarantee, Policy
 from kakuri.enclave.sealed import Crossing, SealedPackage
 from kakuri.errors import KakuriError
+from kakuri.trust import wrapping_key
 from kakuri.trust.device_key import OVERHEAD_BYTES, recipient_of
+from kakuri.trust.secret_file import read_header
 
 _HEAD = struct.Struct("<IIQ")
 _REPORT = struct.Struct("<IIQ32s")
@@ -110,7 +112,7 @@ class ProcessBackend:
                 got=f"{package.facts.secure_bytes} bytes",
                 limit=f"{policy.secure_memory_bytes} bytes",
             )
-        recipient_of(policy.device_key)  # the header only: a key file of another kind is refused with its name
+        _check_key_file(policy)
         process, ours = _spawn(package, policy)
         return ProcessSession(package, policy, process, ours)
 
@@ -330,6 +332,12 @@ def _end(process: int) -> None:
         if not select.select([handle], [], [], _END_SECONDS)[0]:
             os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
+
+
+def _check_key_file(policy: Policy) -> None:
+    """The header only: a key file of another kind is refused with its name. Raises KK-K20 to KK-K23."""
+    if read_header(policy.device_key).kind != wrapping_key.KIND:
+        recipient_of(policy.device_key)
 
 
 def _policy_bytes(policy: Policy) -> bytes:

@@ -158,7 +158,7 @@ class OpteePlan:
             self.tensors,
         )
         data_key = SystemEntropy().draw(32)
-        index = Index(**{**vars(draft), "wrapped_key": draft.wrap(data_key, recipient)})
+        index = draft.sealed_to(data_key, recipient)
         index_bytes = index.to_bytes()
         numbers = decode_dss_signature(signer.sign(INDEX_LABEL, index_bytes))
         ciphertexts = [

@@ -122,7 +122,7 @@ static void start(const struct head *head)
     wipe(secret, sizeof *secret); /* touches every page: memory that cannot be had shows before a key is read */
     enum status status = crypto_ready() || x25519_new(secret->session_key, session_public)
                              ? NO_SANDBOX
-                             : read_device_key(KEY_FILE, secret->device_key);
+                             : read_device_key(KEY_FILE, secret->device_key, &secret->wrap);
     if (status == DONE && (x25519_public(secret->device_key, secret->device_public) || enter_sandbox(&abi)))
         status = NO_SANDBOX;
     if (status != DONE) {

@@ -54,6 +54,7 @@ struct secret {
     unsigned char device_public[KEY_BYTES];
     unsigned char session_key[KEY_BYTES];
     unsigned char data_key[KEY_BYTES];
+    uint32_t wrap;
 };
 
 enum memory_kind { MEMORY_SECRET = 1, MEMORY_LOCKED = 2, MEMORY_SWAPPABLE = 3 };
@@ -98,7 +99,9 @@ struct loaded {
     uint32_t version;
     uint32_t minimum_version;
 };
-enum status read_device_key(int file, unsigned char key[KEY_BYTES]);
+/* wrap: which of the two kinds the key file is, as the index has it. */
+enum { WRAP_HPKE = 1, WRAP_SYMMETRIC = 2 };
+enum status read_device_key(int file, unsigned char key[KEY_BYTES], uint32_t *wrap);
 enum status load_package(int file, const struct policy *policy, const unsigned char *index, size_t index_bytes,
                          const unsigned char *signature, size_t signature_bytes, const uint64_t *positions,
                          size_t position_count, struct secret *secret, struct loaded *loaded);
