@@ -1,6 +1,6 @@
 """S0, figures 1 and 2: load time and inference time of five partitions of three LeNets.
 
-    python reproduce/S0/figures.py [--json] [--runs 15] [--pictures FOLDER]
+    python reproduce/S0/figures.py [--json] [--runs 15] [--sides 14 28 56] [--pictures FOLDER]
 
 The networks are those of `train_lenet.py`. Loading and inference are delimited as section 3.2 has it: from structure
 and parameters to decrypted parameters in memory, and from the image entering the partitioned network to its result. The
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,9 @@ WEIGHTS = Path(__file__).with_name("weights")
 FIGURES = {"load_seconds": "Figure 1: load time", "inference_seconds": "Figure 2: inference time"}
 
 
-def rows(runs: int) -> list[dict[str, Any]]:
+def rows(runs: int, sides: Sequence[int] = SIZES) -> list[dict[str, Any]]:
     found = []
-    for side in SIZES:
+    for side in sides:
         net = kk.load(WEIGHTS / f"lenet-{side}.cfg")
         for name, layers in PARTITIONS.items():
             case = f"{side}x{side}/{name}"
@@ -66,9 +67,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--sides", type=int, nargs="+", choices=SIZES, default=SIZES)
     parser.add_argument("--pictures", type=Path)
     options = parser.parse_args()
-    measured = rows(options.runs)
+    measured = rows(options.runs, options.sides)
     if options.pictures is not None:
         draw(measured, options.pictures)
     if options.json:

@@ -34,7 +34,6 @@ from kakuri.trust.signing import Signer, SignerPublic
 from kakuri.units import bytes_text
 
 ANSWERS = ("full", "rounded:N", "label")
-STAGING_BYTES = 16 << 10
 _ROUNDED = re.compile(r"rounded:([0-6])")
 _PLACEHOLDER = SignerPublic(b"\4" + bytes(64))
 
