@@ -10,13 +10,14 @@ what cannot be found is the protection's cryptography.
 
 from kakuri.attacks.attack import Attack, AttackResult, SelfTest, Verdict
 from kakuri.attacks.budget import Budget, Spending
-from kakuri.attacks.catalogue import ATTACKS, MATRIX_ATTACKS, select
+from kakuri.attacks.catalogue import ATTACKS, MATRIX_ATTACKS, MODEL_ATTACKS, select
 from kakuri.attacks.statistics import Estimate
 from kakuri.attacks.target import Messages, Question, Target, messages
 
 __all__ = [
     "ATTACKS",
     "MATRIX_ATTACKS",
+    "MODEL_ATTACKS",
     "Attack",
     "AttackResult",
     "Budget",

@@ -12,9 +12,11 @@ from kakuri.attacks.base_model_matching import BaseModelMatching
 from kakuri.attacks.distinguish_repeats import DistinguishRepeats
 from kakuri.attacks.gram_alignment import GramAlignment
 from kakuri.attacks.label_from_bytes import LabelFromBytes
+from kakuri.attacks.membership_inference import MembershipInference
 from kakuri.attacks.pixels_from_bytes import PixelsFromBytes
 from kakuri.attacks.row_linking import RowLinking
 from kakuri.attacks.size_and_shape_leak import SizeAndShapeLeak
+from kakuri.attacks.surrogate_stealing import SurrogateStealing
 from kakuri.errors import KakuriError, Problem
 
 ATTACKS: Mapping[str, Attack] = MappingProxyType(
@@ -26,13 +28,18 @@ MATRIX_ATTACKS: Mapping[str, Attack] = MappingProxyType(
     {attack.name: attack for attack in (BaseModelMatching(), RowLinking(), GramAlignment())}
 )
 
+#: On what a partition leaves open of a network; ``kakuri.enclave.advisor`` runs them.
+MODEL_ATTACKS: Mapping[str, Attack] = MappingProxyType(
+    {attack.name: attack for attack in (SurrogateStealing(), MembershipInference())}
+)
+
 
 def select(names: Literal["all"] | Sequence[str]) -> tuple[Attack, ...]:
     """The attacks named, or all of ``ATTACKS``. Raises KK-A06 that names every unknown one."""
     if names == "all":
         return tuple(ATTACKS.values())
     wanted = (names,) if isinstance(names, str) else tuple(names)
-    every = {**ATTACKS, **MATRIX_ATTACKS}
+    every = {**ATTACKS, **MATRIX_ATTACKS, **MODEL_ATTACKS}
     problems = []
     for name in wanted:
         if name not in every:

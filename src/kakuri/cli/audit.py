@@ -21,7 +21,7 @@ from kakuri import audit, model, zoo
 from kakuri.attacks import ATTACKS, AttackResult, Verdict, select
 from kakuri.audit import targets
 from kakuri.cli import exit_codes
-from kakuri.cli.inputs import MAX_FILE_BYTES, read_npy, read_samples
+from kakuri.cli.inputs import read_labels, read_samples
 from kakuri.cli.kinds import Kind, kind_of, refuse_secret, wrong_kind
 from kakuri.cli.output import JsonOption, output_of, printable, table
 from kakuri.cli.passphrases import passphrase_for
@@ -29,10 +29,8 @@ from kakuri.cli.rooms import ThreadsOption
 from kakuri.encrypted import Client, Server
 from kakuri.encrypted.rehearsal import rehearse
 from kakuri.errors import KakuriError
-from kakuri.files import read_bounded
 from kakuri.trust import SeededRandomness
 from kakuri.units import percent_text
-from kakuri.zoo.data.idx import parse_idx
 
 _STYLES = {Verdict.AT_CHANCE: "green", Verdict.LEAK: "bold red", Verdict.INCONCLUSIVE: "yellow"}
 
@@ -126,18 +124,12 @@ class _Inputs:
         samples = read_samples(self.inputs, shape)[: self.most]
         if self.labels is None:
             return samples, None
-        content = read_bounded(self.labels, limit_bytes=MAX_FILE_BYTES)
-        if content[:6] == b"\x93NUMPY":
-            found = read_npy(content, self.labels).reshape(-1)
-        else:
-            found = (
-                parse_idx(content, where=str(self.labels), limit_bytes=MAX_FILE_BYTES).astype(np.float32).reshape(-1)
-            )
+        found = read_labels(self.labels)
         if len(found) < len(samples):
             raise KakuriError(
                 "KK-D32", "fewer labels than inputs", where=self.labels, got=len(found), limit=len(samples)
             )
-        return samples, found[: len(samples)].astype(np.int64)
+        return samples, found[: len(samples)]
 
 
 def _two_sides(package: Path, keys: Path | None, threads: int | None) -> tuple[Client, Server, ir.Model]:

@@ -44,6 +44,11 @@ _BY_CODE = {
     "KK-P20": KEY,
     "KK-P21": KEY,
     "KK-P22": KEY,
+    "KK-W02": USAGE,
+    "KK-W04": USAGE,
+    "KK-W30": USAGE,
+    "KK-W40": DATA,
+    "KK-W41": AUDIT,
     "KK-Z01": ENVIRONMENT,
     "KK-Z30": USAGE,
 }

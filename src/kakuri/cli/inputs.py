@@ -47,6 +47,14 @@ def read_samples(paths: Sequence[Path], shape: tuple[int, ...]) -> Float32:
     return np.concatenate(parts)
 
 
+def read_labels(path: Path) -> NDArray[np.int64]:
+    """Class numbers (n,) from a .npy or IDX file."""
+    content = read_bounded(path, limit_bytes=MAX_FILE_BYTES)
+    if content[:6] == b"\x93NUMPY":
+        return read_npy(content, path).reshape(-1).astype(np.int64)
+    return parse_idx(content, where=str(path), limit_bytes=MAX_FILE_BYTES).reshape(-1).astype(np.int64)
+
+
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(item for item in path.iterdir() if item.suffix.lower() in _SUFFIXES)

@@ -50,7 +50,11 @@ COMMANDS = {
 }
 
 # Rooms whose arguments differ from the other rooms' have a module of their own for a command.
-ROOM_COMMANDS = {("build", "personal"): "build_personal"}
+ROOM_COMMANDS = {
+    ("build", "personal"): "build_personal",
+    ("build", "enclave"): "build_enclave",
+    ("plan", "enclave"): "plan_enclave",
+}
 
 
 def command_line(arguments: Sequence[str]) -> typer.Typer:

@@ -43,6 +43,10 @@ def command(
         from kakuri.cli.run_personal import run_personal  # noqa: PLC0415  each room loads its own modules only
 
         run_personal(output, file, inputs, Target(to, force))
+    elif kind is Kind.PACKAGE and room_of(file) == "enclave":
+        from kakuri.cli.run_enclave import run_enclave  # noqa: PLC0415  each room loads its own modules only
+
+        run_enclave(output, file, given, Target(to, force))
     elif kind is Kind.PACKAGE:
         from kakuri.cli.run_server import run_server  # noqa: PLC0415  each side loads its own modules only
 

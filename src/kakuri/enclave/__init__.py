@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kakuri.enclave.backends.contract import Answer, Backend, Guarantee, Policy, Session
     from kakuri.enclave.backends.process import ProcessBackend
     from kakuri.enclave.planning import EnclavePlan, plan
-    from kakuri.enclave.session import EnclaveSession, load
+    from kakuri.enclave.session import EnclaveSession, load, prepare
 
 __all__ = [
     "Answer",
@@ -28,6 +28,7 @@ __all__ = [
     "Session",
     "load",
     "plan",
+    "prepare",
 ]
 
 _HOMES = {
@@ -41,6 +42,7 @@ _HOMES = {
     "Session": "backends.contract",
     "load": "session",
     "plan": "planning",
+    "prepare": "session",
 }
 
 

@@ -9,7 +9,8 @@ Errors: KK-W20 not an index.
 
 The format (little-endian; ``enclave/worker/package.c`` reads the same)
 - head, 192 bytes: ``KKENCL1\\n``; package id (16); version u32; minimum version u32; digest of the code (32); digest of
-  what runs outside (32); weights_bytes u64; tensors u32; wrap u32 (1: HPKE); wrapped data key (80);
+  what runs outside (32); weights_bytes u64; tensors u32; wrap u32; wrapped data key (80): under
+  HPKE (1), or nonce, ciphertext and tag of AES-256-GCM under a symmetric device key, then 20 zero bytes (2);
 - a record of 192 bytes per tensor: name (96, zero-padded); dtype u32; rank u32; 8 dimensions u64; offset and length in
   the blob of weights, u64; 8 zero bytes. Offsets rise, tensors do not overlap.
 """
@@ -20,18 +21,20 @@ import math
 import re
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kakuri.errors import KakuriError
 from kakuri.trust.device_key import Recipient
+from kakuri.trust.wrapping_key import WrappingKey
 
 MAGIC = b"KKENCL1\n"
 HEAD_BYTES = RECORD_BYTES = 192
 MAX_TENSORS = 4096
 TAG_BYTES = 16
 INDEX_LABEL = b"kakuri-enclave-index-1\n"
+WRAP_HPKE, WRAP_SYMMETRIC, WRAPPED_BYTES = 1, 2, 80
 WRAP_LABEL = b"kakuri-enclave-wrap-1\n"
 _HEAD = struct.Struct("<8s16sII32s32sQII80s")
 _RECORD = struct.Struct("<96sII8QQQ8x")
@@ -60,7 +63,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Index:
-    """package_id: 16 bytes. code_digest, outside_digest: SHA-256. wrapped_key: the data key under HPKE, 80 bytes."""
+    """package_id: 16 bytes. code_digest, outside_digest: SHA-256. wrap, wrapped_key: how the data key is sealed."""
 
     package_id: bytes
     version: int
@@ -69,7 +72,8 @@ class Index:
     outside_digest: bytes
     weights_bytes: int
     tensors: tuple[Tensor, ...]
-    wrapped_key: bytes = bytes(80)
+    wrapped_key: bytes = bytes(WRAPPED_BYTES)
+    wrap: int = WRAP_HPKE
 
     @property
     def identity(self) -> bytes:
@@ -86,14 +90,16 @@ class Index:
             self.outside_digest,
             self.weights_bytes,
             len(self.tensors),
-            1,
+            self.wrap,
             self.wrapped_key,
         )
         return head + b"".join(tensor.record() for tensor in self.tensors)
 
-    def wrap(self, data_key: bytes, recipient: Recipient) -> bytes:
-        """The data key for ``recipient``, bound to this package."""
-        return recipient.seal(data_key, WRAP_LABEL + self.identity)
+    def sealed_to(self, data_key: bytes, recipient: Recipient | WrappingKey) -> Index:
+        """The same index with the data key for ``recipient``, bound to this package."""
+        wrap = WRAP_HPKE if isinstance(recipient, Recipient) else WRAP_SYMMETRIC
+        sealed = recipient.seal(data_key, WRAP_LABEL + self.identity)
+        return replace(self, wrap=wrap, wrapped_key=sealed.ljust(WRAPPED_BYTES, b"\0"))
 
     def seal(self, data_key: bytes, number: int, plaintext: bytes) -> bytes:
         """Ciphertext and tag of tensor ``number``."""
@@ -106,11 +112,16 @@ def parse_index(data: bytes) -> Index:
     if len(data) < HEAD_BYTES or (len(data) - HEAD_BYTES) % RECORD_BYTES:
         raise _bad("length", len(data))
     magic, package_id, version, minimum, code, outside, weights_bytes, count, wrap, wrapped = _HEAD.unpack_from(data)
-    if magic != MAGIC or wrap != 1 or count != (len(data) - HEAD_BYTES) // RECORD_BYTES or count > MAX_TENSORS:
+    if (
+        magic != MAGIC
+        or wrap not in {WRAP_HPKE, WRAP_SYMMETRIC}
+        or count != (len(data) - HEAD_BYTES) // RECORD_BYTES
+        or count > MAX_TENSORS
+    ):
         raise _bad("head", count)
     tensors = tuple(_tensor(data[at : at + RECORD_BYTES]) for at in range(HEAD_BYTES, len(data), RECORD_BYTES))
     check_layout(tensors, weights_bytes)
-    index = Index(package_id, version, minimum, code, outside, weights_bytes, tensors, wrapped)
+    index = Index(package_id, version, minimum, code, outside, weights_bytes, tensors, wrapped, wrap)
     if index.to_bytes() != data:
         raise _bad("encoding", "another spelling")
     return index

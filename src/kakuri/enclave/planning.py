@@ -10,9 +10,9 @@ Errors: KK-W01 does not fit the secure memory, KK-W02 not a size, KK-W03 the gen
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,10 +20,11 @@ import onnx_ir as ir
 
 from kakuri import codegen, model
 from kakuri.codegen import CodegenPlan
+from kakuri.codegen.program import Operation
 from kakuri.codegen.views import Kind, View
 from kakuri.enclave.compiling import code_digest, compile_worker
 from kakuri.enclave.index import Index, Tensor, check_layout
-from kakuri.enclave.sealed import Crossing, Facts, new_package_id, outside_digest, write_sealed
+from kakuri.enclave.sealed import Crossing, Facts, new_package_id, outside_files_digest, write_sealed
 from kakuri.errors import KakuriError
 from kakuri.model.graph import static_shape
 from kakuri.model.passes import Partition, partition
@@ -32,6 +33,7 @@ from kakuri.trust.device_key import Recipient
 from kakuri.trust.entropy import SystemEntropy
 from kakuri.trust.signing import Signer
 from kakuri.trust.threats import ENCLAVE
+from kakuri.trust.wrapping_key import WrappingKey
 from kakuri.units import bytes_text
 
 ENTRY = "kk_infer"
@@ -82,7 +84,7 @@ class EnclavePlan:
     def build(
         self,
         path: Path | str,
-        recipient: Recipient,
+        recipient: Recipient | WrappingKey,
         signer: Signer,
         *,
         version: int = 1,
@@ -104,17 +106,17 @@ class EnclavePlan:
             if net is not None:
                 others[name] = model.to_bytes(net)
         data_key = SystemEntropy().draw(32)
-        outer = {name: _sha256(data) for name, data in others.items() if name != "worker"}
+        outer = {name: data for name, data in others.items() if name != "worker"}
         draft = Index(
             new_package_id(),
             version,
             minimum_version,
             code_digest(files),
-            outside_digest(outer),
+            outside_files_digest(outer),
             len(blob),
             self.tensors,
         )
-        index = Index(**{**vars(draft), "wrapped_key": draft.wrap(data_key, recipient)})
+        index = draft.sealed_to(data_key, recipient)
         plaintexts = [blob[tensor.offset : tensor.offset + tensor.size_bytes] for tensor in self.tensors]
         write_sealed(path, self.facts, index, plaintexts, others, signer, data_key, overwrite=overwrite)
         return Path(path)
@@ -126,7 +128,7 @@ def plan(net: ir.Model, *, layers: str = "0:", secure_memory: int | str = "10 Mi
     layers: ``"5:10"``, both included; numbers of ``kakuri.model.layers``. secure_memory: bytes, or text such as
     ``"10 MiB"``: weights, activations, inputs and outputs of the inner network together must fit.
     """
-    budget_bytes = _bytes_of(secure_memory)
+    budget_bytes = bytes_of(secure_memory)
     cut = partition(net, layers)
     code = codegen.plan(cut.inside, entry=ENTRY, weights="external")
     tensors = sealed_tensors(code)
@@ -160,8 +162,8 @@ def sealed_tensors(code: CodegenPlan) -> tuple[Tensor, ...]:
     """Every array of the generated blob, by layer and role. Raises KK-W03 when bytes of the blob belong to none."""
     found: dict[int, Tensor] = {}
     for operation in code.program.operations:
-        for role, value in vars(operation).items():
-            if isinstance(value, View) and value.storage.kind is Kind.WEIGHTS:
+        for role, value in _views(operation):
+            if value.storage.kind is Kind.WEIGHTS:
                 offset = value.offset * value.element.size_bytes
                 name = re.sub(r"[^A-Za-z0-9_./ -]", "_", f"{operation.name}.{role}")[-90:].lstrip("_./ -")
                 known = found.get(offset)
@@ -179,13 +181,22 @@ def sealed_tensors(code: CodegenPlan) -> tuple[Tensor, ...]:
     return tensors
 
 
+def _views(operation: Operation) -> Iterator[tuple[str, View]]:
+    """Role and view; those of a group are numbered."""
+    for role, value in vars(operation).items():
+        if isinstance(value, View):
+            yield role, value
+        elif isinstance(value, (tuple, list)):
+            yield from ((f"{role}{index}", item) for index, item in enumerate(value) if isinstance(item, View))
+
+
 def _secure_bytes(code: CodegenPlan) -> int:
     """The size of ``struct secret`` in ``worker/worker.h``."""
     program = code.program
     inputs, outputs = (sum(v.storage.size_bytes for v in views) for views in (program.inputs, program.outputs))
     weights = len(program.weights.blob())
     return sum(-(-size // 64) * 64 for size in (weights, max(program.arena_bytes, 64), outputs)) + (
-        -(-(64 + inputs + 96) // 64) * 64
+        -(-(64 + inputs + 132) // 64) * 64
     )
 
 
@@ -194,7 +205,8 @@ def _crossing(value: ir.Value) -> Crossing:
     return Crossing(value.name or "", dtype.numpy().name, static_shape(value))
 
 
-def _bytes_of(size: int | str) -> int:
+def bytes_of(size: int | str) -> int:
+    """Bytes, or text such as ``"10 MiB"``. Raises KK-W02."""
     if isinstance(size, int) and size > 0:
         return size
     match = _SIZE.fullmatch(str(size))
@@ -202,7 +214,3 @@ def _bytes_of(size: int | str) -> int:
     if size_bytes <= 0:
         raise KakuriError("KK-W02", "not a size", got=ascii(size)[:40], limit='bytes, or "10 MiB"')
     return size_bytes
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -1,6 +1,7 @@
 """A whole split network: the outer parts here, the inner part behind a backend.
 
-Purpose: ``load(path, policy)`` -> ``session.run(inputs)``.
+Purpose: ``load(path, policy)`` -> ``session.run(inputs)``; ``prepare(path, policy)`` beforehand, where loading must be
+quick.
 Guarantees: the outer networks are those that the signature covers; each answer states the backend's guarantee.
 Does not guarantee: anything about the outer layers; they run in the open, under ONNX Runtime.
 """
@@ -20,6 +21,7 @@ from kakuri.enclave.backends.contract import Answer, Backend, Guarantee, Policy,
 from kakuri.enclave.backends.process import ProcessBackend
 from kakuri.enclave.sealed import SealedPackage, open_sealed
 from kakuri.errors import KakuriError
+from kakuri.model.graph import static_shape
 from kakuri.model.runtime import onnxruntime
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -32,7 +34,7 @@ class OuterNetwork:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
-        self._inputs = [value.name or "" for value in net.graph.inputs]
+        self.inputs = {value.name or "": static_shape(value) for value in net.graph.inputs}
         self._outputs = [value.name or "" for value in net.graph.outputs]
         self._session = onnxruntime.InferenceSession(
             ir.to_proto(net).SerializeToString(), options, providers=["CPUExecutionProvider"]
@@ -40,12 +42,12 @@ class OuterNetwork:
 
     def run(self, values: Arrays) -> dict[str, NDArray[Any]]:
         """Every output for a batch. Raises KK-W14 when an input is missing or does not fit."""
-        missing = [name for name in self._inputs if name not in values]
+        missing = [name for name in self.inputs if name not in values]
         if missing:
             raise KakuriError("KK-W14", "an input is missing", got=missing[:8])
         rows = []
-        for index in range(len(values[self._inputs[0]])):
-            feeds = {name: values[name][index : index + 1] for name in self._inputs}
+        for index in range(len(values[next(iter(self.inputs))])):
+            feeds = {name: values[name][index : index + 1] for name in self.inputs}
             try:
                 rows.append(self._session.run(self._outputs, feeds))
             except Exception as error:  # noqa: BLE001  the runtime's exception types are not public
@@ -63,6 +65,13 @@ class EnclaveSession:
             OuterNetwork(net) if net is not None else None
             for net in (package.outside("before.onnx"), package.outside("after.onnx"))
         )
+
+    @property
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape, batch axis 1, of what the outer part before takes, or of the boundary where there is none."""
+        if self._before is not None:
+            return self._before.inputs
+        return {item.name: item.shape for item in self.package.facts.entering}
 
     @property
     def guarantee(self) -> Guarantee:
@@ -89,6 +98,17 @@ class EnclaveSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def prepare(path: Path | str, policy: Policy) -> ProcessBackend:
+    """A ``process`` backend with the package's worker standing, so that a later ``load`` need not wait for its start.
+
+    Raises as ``load`` does. Close the backend when no load comes.
+    """
+    backend = ProcessBackend()
+    with open_sealed(path, policy.signer) as package:
+        backend.prepare(package, policy)
+    return backend
 
 
 def load(path: Path | str, policy: Policy, backend: Backend | None = None) -> EnclaveSession:

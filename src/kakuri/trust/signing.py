@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from kakuri import strict_json
 from kakuri.errors import KakuriError
+from kakuri.files import atomic_write, read_bounded
 from kakuri.strict_json import Json
 from kakuri.trust.secret_file import read_secret, write_secret
 
@@ -40,6 +42,7 @@ _PAYLOAD_TYPE = "application/vnd.in-toto+json"
 _STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 _PREDICATE_TYPE = "https://model_signing/signature/v1.0"
 _BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+_PUBLIC = re.compile(r"kakuri-maker-1 ([0-9a-f]{130})\n?")
 _ALGORITHM = ec.ECDSA(hashes.SHA256())
 
 
@@ -55,6 +58,21 @@ class SignerPublic:
             return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), self.point)
         except (ValueError, TypeError):
             raise KakuriError("KK-K42", "not a signer's public key", limit="65 bytes, a point of P-256") from None
+
+    @classmethod
+    def load(cls, path: Path | str) -> SignerPublic:
+        """From a .pub file. Raises KK-K42."""
+        found = _PUBLIC.fullmatch(read_bounded(path, limit_bytes=1024).decode("ascii", "replace"))
+        if found is None:
+            raise KakuriError("KK-K42", "not a maker's public key", where=path, hint="the .pub file beside the key")
+        public = cls(bytes.fromhex(found[1]))
+        public.key()
+        return public
+
+    def save(self, path: Path | str) -> None:
+        """As a .pub file, for those who are to trust this signer. Raises KK-F10, KK-F11."""
+        with atomic_write(Path(path)) as file:
+            file.write(f"kakuri-maker-1 {self.point.hex()}\n".encode())
 
     @property
     def pem(self) -> bytes:

@@ -45,8 +45,7 @@ def test_mutated_packages_are_refused_with_nothing_loaded(made, copy, count):
                     with open_sealed(copy, made.signer.public) as changed:
                         if inside:
                             changed.worker()
-                        session._package = changed
-                        session.load()
+                        session.load(changed)
                         for name in ("before.onnx", "after.onnx"):  # the outer layers, read where they run
                             changed._opened.read(name)
                 except KakuriError as error:
@@ -55,10 +54,9 @@ def test_mutated_packages_are_refused_with_nothing_loaded(made, copy, count):
                 os.pwrite(file.fileno(), old, at)
         with open_sealed(copy, made.signer.public) as same:
             assert same.worker() == program
-            session._package = same
             with pytest.raises(KakuriError, match="no package is loaded"):
                 session.attest(bytes(32))
-            session.load()
+            session.load(same)
             assert len(session.attest(bytes(32))) == 32
     assert refused.pop("whole", 0) == 0
     assert refused.get("KK-W12", 0) > count // 100  # the worker's own checks were reached

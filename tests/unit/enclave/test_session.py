@@ -12,6 +12,7 @@ from kakuri.enclave.protected_input import Sender
 from kakuri.errors import KakuriError
 from kakuri.trust.device_key import new_device_key
 from kakuri.trust.signing import Signer
+from kakuri.trust.wrapping_key import WrappingKey
 
 
 def test_a_split_network_answers_like_the_whole(made):
@@ -130,3 +131,28 @@ def test_sizes_that_are_none(made, size):
     with pytest.raises(KakuriError) as caught:
         kk.enclave.plan(made.net, secure_memory=size)
     assert caught.value.code == "KK-W02"
+
+
+def test_weights_of_element_wise_steps_are_sealed_too():
+    """Coefficients of an activation stand in a group of operands, not in a field of their own."""
+    net = kk.load(kk.zoo.weights.path("mnist-3layer-swish-rg5-deg2"))
+    plan = kk.enclave.plan(net)
+    assert any(tensor.name.startswith("act") for tensor in plan.tensors)
+
+
+def test_a_package_may_be_sealed_under_a_symmetric_key_and_no_other_key_opens_it(made, tmp_path):
+    key, path = WrappingKey.generate(), tmp_path / "wrapping.kkey"
+    key.save(path)
+    package = made.plan.build(tmp_path / "net.kkr", WrappingKey.load(path), made.signer)
+    with kk.enclave.load(package, replace(made.policy, device_key=path)) as session:
+        got = session.run({"input": made.inputs}).outputs[made.plan.facts.outputs[0]]
+    np.testing.assert_allclose(got, made.expected, atol=1e-5)
+    WrappingKey.generate().save(tmp_path / "other.kkey")
+    for other in (tmp_path / "other.kkey", made.key):
+        with pytest.raises(KakuriError) as caught:
+            kk.enclave.load(package, replace(made.policy, device_key=other))
+        assert caught.value.code == "KK-W12"
+    with pytest.raises(KakuriError) as caught:  # and a wrapping key opens nothing that HPKE sealed
+        kk.enclave.load(made.path, replace(made.policy, device_key=path))
+    assert caught.value.code == "KK-W12"
+    assert repr(key) == "WrappingKey()"

@@ -26,7 +26,8 @@ MIB = 1 << 20
 class Policy:
     """What the loading side insists on.
 
-    signer: the only maker whose packages load. device_key: the .kkey file that packages are sealed to.
+    signer: the only maker whose packages load. device_key: the .kkey file that packages are sealed to: a
+    device key, or a wrapping key.
     minimum_version: older packages are refused; where there is neither TPM nor RPMB the caller keeps this number, and
     raises it to ``SealedPackage.minimum_version`` after each load. allow_swappable_memory: run even where memory can be
     neither secret nor locked; insecure against whoever reads the swap.

@@ -28,7 +28,9 @@ from numpy.typing import NDArray
 from kakuri.enclave.backends.contract import Answer, Guarantee, Policy
 from kakuri.enclave.sealed import Crossing, SealedPackage
 from kakuri.errors import KakuriError
-from kakuri.trust.device_key import recipient_of
+from kakuri.trust import wrapping_key
+from kakuri.trust.device_key import OVERHEAD_BYTES, recipient_of
+from kakuri.trust.secret_file import read_header
 
 _HEAD = struct.Struct("<IIQ")
 _REPORT = struct.Struct("<IIQ32s")
@@ -38,6 +40,7 @@ _START_SECONDS, _LOAD_SECONDS, _END_SECONDS = 30.0, 600.0, 10.0
 # and the kernel charges a socket several hundred bytes for the smallest write.
 _ANSWER_BYTES = 32 << 10
 _ANSWER_SAMPLES = 128
+_OTHER_BYTES = 4096  # more than any reply whose length is not known beforehand
 _HIGH = 100
 _MEMORY = {
     1: "memfd_secret memory",
@@ -73,15 +76,27 @@ _DOES_NOT = (
 
 
 class ProcessBackend:
-    """Stateless: every ``load`` starts a worker of its own."""
+    """Every loaded package has a worker of its own; ``prepare`` starts one ahead. Close it, or use it in a ``with``."""
 
     name = "process"
 
+    def __init__(self) -> None:
+        self._standing: dict[tuple[object, ...], ProcessSession] = {}
+
+    def prepare(self, package: SealedPackage, policy: Policy) -> None:
+        """Start the package's sandboxed worker, without any weight, so that a later ``load`` finds it standing.
+
+        It holds the device key in its secret memory from now on. Raises KK-W10, KK-W11.
+        """
+        key = (package.identity, policy)
+        if key not in self._standing:
+            self._standing[key] = self.start(package, policy)
+
     def load(self, package: SealedPackage, policy: Policy) -> ProcessSession:
-        """Start a worker and let it open ``package``. Raises KK-W10 to KK-W12, KK-K20 to KK-K23 for the key file."""
-        session = self.start(package, policy)
+        """Let a standing or a new worker open ``package``. Raises KK-W10 to KK-W12, KK-K20 to KK-K23 (key file)."""
+        session = self._standing.pop((package.identity, policy), None) or self.start(package, policy)
         try:
-            session.load()
+            session.load(package)
         except BaseException:
             session.close()
             raise
@@ -97,20 +112,35 @@ class ProcessBackend:
                 got=f"{package.facts.secure_bytes} bytes",
                 limit=f"{policy.secure_memory_bytes} bytes",
             )
-        recipient_of(policy.device_key)  # the header only: a key file of another kind is refused with its name
+        _check_key_file(policy)
         process, ours = _spawn(package, policy)
         return ProcessSession(package, policy, process, ours)
+
+    def close(self) -> None:
+        """End the workers that stand and were not loaded."""
+        for session in self._standing.values():
+            session.close()
+        self._standing.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 class ProcessSession:
     """One worker; see ``contract.Session``. Not for several threads at once."""
 
     def __init__(self, package: SealedPackage, policy: Policy, process: int, connection: socket.socket) -> None:
-        self._package, self._policy = package, policy
+        self._facts, self._path = package.facts, package.path
+        self._leaving_bytes = [_bytes_of(item) for item in self._facts.leaving]
         self._process, self._socket = process, connection
         try:
             self._socket.settimeout(_START_SECONDS)
-            report = self._exchange(_START, 0, _policy_bytes(policy))
+            report = self._exchange(_START, 0, _policy_bytes(policy), _REPORT.size)
         except BaseException:
             self.close()
             raise
@@ -141,9 +171,8 @@ class ProcessSession:
     def process_id(self) -> int:
         return self._process
 
-    def load(self) -> None:
-        """Open the package inside. Raises KK-W12."""
-        package = self._package
+    def load(self, package: SealedPackage) -> None:
+        """Open ``package`` inside, the one that the worker was started with. Raises KK-W12."""
         index, signature, positions = package.index_bytes, package.index_signature, package.positions()
         sizes = struct.pack("<IIII", len(index), len(signature), len(positions), 0)
         self._socket.settimeout(_LOAD_SECONDS)
@@ -152,8 +181,7 @@ class ProcessSession:
 
     def invoke(self, boundary: Mapping[str, NDArray[Any]]) -> Answer:
         """Raises KK-W14 for values that do not fit, KK-W13 before ``load``."""
-        facts = self._package.facts
-        arrays = [_fitting(item, boundary) for item in facts.entering]
+        arrays = [_fitting(item, boundary) for item in self._facts.entering]
         batch = len(arrays[0])
         if any(len(array) != batch for array in arrays):
             raise KakuriError(
@@ -161,15 +189,15 @@ class ProcessSession:
             )
         rows = [np.ascontiguousarray(array).view(np.uint8).reshape(batch, -1) for array in arrays]
         payload = rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
-        sizes = [_bytes_of(item) for item in facts.leaving]
-        step = max(1, min(_ANSWER_SAMPLES, _ANSWER_BYTES // sum(sizes)))
-        parts = [
-            self._exchange(_INVOKE, len(payload[at : at + step]), payload[at : at + step].data.cast("B"))
-            for at in range(0, batch, step)
-        ]
-        whole = np.frombuffer(b"".join(parts), np.uint8).reshape(batch, sum(sizes))
+        size = sum(self._leaving_bytes)
+        step = max(1, min(_ANSWER_SAMPLES, _ANSWER_BYTES // size))
+        parts = []
+        for at in range(0, batch, step):
+            part = payload[at : at + step]
+            parts.append(self._exchange(_INVOKE, len(part), part.data.cast("B"), len(part) * size))
+        whole = np.frombuffer(parts[0] if len(parts) == 1 else b"".join(parts), np.uint8).reshape(batch, size)
         outputs, at = {}, 0
-        for item, size in zip(facts.leaving, sizes, strict=True):
+        for item, size in zip(self._facts.leaving, self._leaving_bytes, strict=True):
             raw = np.ascontiguousarray(whole[:, at : at + size])
             outputs[item.name] = raw.view(item.dtype).reshape(batch, *item.shape[1:])
             at += size
@@ -180,10 +208,11 @@ class ProcessSession:
 
         counter: above every one used before in this session. Raises KK-W13, KK-W14.
         """
-        wanted = 80 + sum(_bytes_of(item) for item in self._package.facts.entering)
+        wanted = 80 + sum(_bytes_of(item) for item in self._facts.entering)
         if len(sealed) != wanted or not 0 < counter < 1 << 64:
             raise KakuriError("KK-W14", "not a sealed input of this network", got=len(sealed), limit=f"{wanted} bytes")
-        return self._exchange(_INVOKE_SEALED, 1, struct.pack("<Q", counter) + sealed)
+        answer_bytes = OVERHEAD_BYTES + sum(self._leaving_bytes)
+        return bytes(self._exchange(_INVOKE_SEALED, 1, struct.pack("<Q", counter) + sealed, answer_bytes))
 
     def attest(self, nonce: bytes) -> bytes:
         """SHA-256 over ``nonce`` (32 bytes), code, session key, package id and versions, computed inside.
@@ -192,7 +221,7 @@ class ProcessSession:
         """
         if len(nonce) != 32:
             raise KakuriError("KK-W14", "a nonce has 32 bytes", got=len(nonce))
-        return self._exchange(_ATTEST, 0, nonce)
+        return bytes(self._exchange(_ATTEST, 0, nonce, len(nonce)))
 
     def close(self) -> None:
         """End the worker; it wipes its memory when the socket closes."""
@@ -209,16 +238,25 @@ class ProcessSession:
     ) -> None:
         self.close()
 
-    def _exchange(self, what: int, count: int, payload: bytes | memoryview) -> bytes:
+    def _exchange(self, what: int, count: int, payload: bytes | memoryview, expected_bytes: int = 0) -> bytearray:
         """Send a request and return the reply's payload. Raises KK-W10 to KK-W13.
 
-        Whatever interrupts an exchange ends the session: what the worker would say next belongs to no request.
+        expected_bytes: of the payload; another length is read too, in one more call. Whatever interrupts an exchange
+        ends the session: what the worker would say next belongs to no request.
         """
         try:
-            self._socket.sendall(_HEAD.pack(what, count, len(payload)))
-            self._socket.sendall(payload)
-            status, _, size = _HEAD.unpack(self._receive(_HEAD.size))
-            reply = self._receive(size)
+            head = _HEAD.pack(what, count, len(payload))
+            sent = self._socket.sendmsg((head, payload))
+            if sent < len(head) + len(payload):
+                self._socket.sendall((head + bytes(payload))[sent:])
+            reply = bytearray(_HEAD.size + expected_bytes)
+            got = self._receive(reply, 0, _HEAD.size)
+            status, _, size = _HEAD.unpack_from(reply)
+            if size > max(expected_bytes, _OTHER_BYTES):
+                raise self._ended("its reply has an impossible length")
+            reply.extend(bytes(max(0, size - expected_bytes)))
+            self._receive(reply, got, _HEAD.size + size)
+            del reply[_HEAD.size + size :]
         except BaseException as error:
             self._socket.close()
             if isinstance(error, OSError):
@@ -226,21 +264,22 @@ class ProcessSession:
             raise
         if status:
             code, text = _REFUSALS.get(status, ("KK-W13", "the worker refused the request"))
-            raise KakuriError(code, text, where=self._package.path)
+            raise KakuriError(code, text, where=self._path)
+        del reply[: _HEAD.size]
         return reply
 
-    def _receive(self, size: int) -> bytes:
-        buffer = bytearray(size)
-        view = memoryview(buffer)
-        while view:
-            got = self._socket.recv_into(view)
-            if not got:
-                raise self._ended("it closed its socket")
-            view = view[got:]
-        return bytes(buffer)
+    def _receive(self, buffer: bytearray, start: int, least: int) -> int:
+        """Fill ``buffer`` from ``start`` until at least ``least`` bytes of it are there; returns how many are."""
+        with memoryview(buffer) as view:
+            while start < least:
+                got = self._socket.recv_into(view[start:])
+                if not got:
+                    raise self._ended("it closed its socket")
+                start += got
+        return start
 
     def _ended(self, got: str) -> KakuriError:
-        return KakuriError("KK-W10", "the worker ended", where=self._package.path, got=got)
+        return KakuriError("KK-W10", "the worker ended", where=self._path, got=got)
 
 
 def _spawn(package: SealedPackage, policy: Policy) -> tuple[int, socket.socket]:
@@ -293,6 +332,12 @@ def _end(process: int) -> None:
         if not select.select([handle], [], [], _END_SECONDS)[0]:
             os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
+
+
+def _check_key_file(policy: Policy) -> None:
+    """The header only: a key file of another kind is refused with its name. Raises KK-K20 to KK-K23."""
+    if read_header(policy.device_key).kind != wrapping_key.KIND:
+        recipient_of(policy.device_key)
 
 
 def _policy_bytes(policy: Policy) -> bytes:

@@ -17,17 +17,36 @@ static EVP_CIPHER *gcm;
 static EVP_MD *digest256;
 static EVP_KDF *hkdf;
 
-/* Fetches everything while files may still be read, and draws once so that the generator is seeded. */
+/* RFC 6979, appendix A.2.5: the signature of "sample" is right and that of "sampl" is not. */
+static int p256_answers(void)
+{
+    static const unsigned char point[POINT_BYTES] = {
+        0x04, 0x60, 0xfe, 0xd4, 0xba, 0x25, 0x5a, 0x9d, 0x31, 0xc9, 0x61, 0xeb, 0x74, 0xc6, 0x35, 0x6d, 0x68,
+        0xc0, 0x49, 0xb8, 0x92, 0x3b, 0x61, 0xfa, 0x6c, 0xe6, 0x69, 0x62, 0x2e, 0x60, 0xf2, 0x9f, 0xb6, 0x79,
+        0x03, 0xfe, 0x10, 0x08, 0xb8, 0xbc, 0x99, 0xa4, 0x1a, 0xe9, 0xe9, 0x56, 0x28, 0xbc, 0x64, 0xf2, 0xf1,
+        0xb2, 0x0c, 0x2d, 0x7e, 0x9f, 0x51, 0x77, 0xa3, 0xc2, 0x94, 0xd4, 0x46, 0x22, 0x99};
+    static const unsigned char signature[] = {
+        0x30, 0x46, 0x02, 0x21, 0x00, 0xef, 0xd4, 0x8b, 0x2a, 0xac, 0xb6, 0xa8, 0xfd, 0x11, 0x40, 0xdd, 0x9c,
+        0xd4, 0x5e, 0x81, 0xd6, 0x9d, 0x2c, 0x87, 0x7b, 0x56, 0xaa, 0xf9, 0x91, 0xc3, 0x4d, 0x0e, 0xa8, 0x4e,
+        0xaf, 0x37, 0x16, 0x02, 0x21, 0x00, 0xf7, 0xcb, 0x1c, 0x94, 0x2d, 0x65, 0x7c, 0x41, 0xd4, 0x36, 0xc7,
+        0xa1, 0xb6, 0xe2, 0x9f, 0x65, 0xf3, 0xe9, 0x00, 0xdb, 0xb9, 0xaf, 0xf4, 0x06, 0x4d, 0xc4, 0xab, 0x2f,
+        0x84, 0x3a, 0xcd, 0xa8};
+    const unsigned char rest[] = {'e'};
+    return verify_p256(point, signature, sizeof signature, "sampl", rest, 1) == 0 &&
+           verify_p256(point, signature, sizeof signature, "sampl", rest, 0) != 0;
+}
+
+/* Fetches everything while files may still be read, tries it once, and draws so that the generator is seeded. */
 int crypto_ready(void)
 {
     unsigned char private_key[KEY_BYTES], public_key[KEY_BYTES], sealed[HPKE_OVERHEAD_BYTES + 1], opened[1];
     gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
     digest256 = EVP_MD_fetch(NULL, "SHA256", NULL);
     hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
-    if (!gcm || !digest256 || !hkdf || x25519_new(private_key, public_key))
+    if (!gcm || !digest256 || !hkdf || !p256_answers() || x25519_new(private_key, public_key))
         return -1;
     int failed = hpke_seal(public_key, opened, 0, private_key, 1, sealed) ||
-                 hpke_open(private_key, opened, 0, sealed, sizeof sealed, opened) || opened[0] != private_key[0];
+                 hpke_open(private_key, public_key, opened, 0, sealed, sizeof sealed, opened) || opened[0] != private_key[0];
     wipe(private_key, sizeof private_key);
     return failed ? -1 : 0;
 }
@@ -219,17 +238,17 @@ static int schedule(const unsigned char dh[KEY_BYTES], const unsigned char enc[K
     return failed ? -1 : 0;
 }
 
-int hpke_open(const unsigned char private_key[KEY_BYTES], const unsigned char *info, size_t info_bytes,
-              const unsigned char *sealed, size_t sealed_bytes, unsigned char *to)
+int hpke_open(const unsigned char private_key[KEY_BYTES], const unsigned char public_key[KEY_BYTES],
+              const unsigned char *info, size_t info_bytes, const unsigned char *sealed, size_t sealed_bytes,
+              unsigned char *to)
 {
     struct hpke made;
-    unsigned char dh[KEY_BYTES], own[KEY_BYTES];
+    unsigned char dh[KEY_BYTES];
     if (sealed_bytes < HPKE_OVERHEAD_BYTES)
         return -1;
     const unsigned char *ciphertext = sealed + KEY_BYTES;
     size_t bytes = sealed_bytes - HPKE_OVERHEAD_BYTES;
-    int failed = x25519_public(private_key, own) || shared_secret(private_key, sealed, dh) ||
-                 schedule(dh, sealed, own, info, info_bytes, &made) ||
+    int failed = shared_secret(private_key, sealed, dh) || schedule(dh, sealed, public_key, info, info_bytes, &made) ||
                  gcm_open(made.key, made.nonce, NULL, 0, ciphertext, bytes, ciphertext + bytes, to);
     wipe(dh, sizeof dh);
     wipe(&made, sizeof made);

@@ -27,6 +27,7 @@ enum {
     AT_WRAP = 108,
     AT_WRAPPED = 112,
     WRAPPED_BYTES = 80,
+    NONCE_BYTES = 12,
     AT_OFFSET = 168,
     AT_BYTES = 176
 };
@@ -60,27 +61,38 @@ static int read_at(int file, unsigned char *to, size_t bytes, uint64_t offset)
     return 0;
 }
 
-/* A .kkey file without passphrase and with one section of 32 bytes: its body stands before the digest at the end. */
-enum status read_device_key(int file, unsigned char key[KEY_BYTES])
+/* A .kkey file of this kind without passphrase and with one section of 32 bytes: its body stands before the digest at the
+   end. */
+static int read_key_of_kind(int file, const char *kind, unsigned char key[KEY_BYTES])
 {
-    static const char start[] = "kakuri-secret-1\n", kind[] = "{\"kind\":\"enclave-device\",";
-    enum { START = sizeof start - 1, KIND = sizeof kind - 1, MAX = 4096 };
+    static const char start[] = "kakuri-secret-1\n";
+    enum { START = sizeof start - 1, MAX = 4096 };
     unsigned char whole[MAX], digest[DIGEST_BYTES];
-    enum status result = BAD_KEY_FILE;
+    size_t kind_bytes = strlen(kind);
+    int found = 0;
     if (read_at(file, whole, START + 4, 0) == 0 && memcmp(whole, start, START) == 0) {
         size_t body = START + 4 + (size_t)u32(whole + START), total = body + KEY_BYTES + DIGEST_BYTES;
-        if (u32(whole + START) >= KIND && total <= MAX && read_at(file, whole, total, 0) == 0 &&
-            memcmp(whole + START + 4, kind, KIND) == 0) {
+        if (u32(whole + START) >= kind_bytes && total <= MAX && read_at(file, whole, total, 0) == 0 &&
+            memcmp(whole + START + 4, kind, kind_bytes) == 0) {
             const void *parts[] = {whole};
             size_t bytes[] = {body + KEY_BYTES};
             if (sha256(digest, parts, bytes, 1) == 0 && memcmp(digest, whole + body + KEY_BYTES, DIGEST_BYTES) == 0) {
                 memcpy(key, whole + body, KEY_BYTES);
-                result = DONE;
+                found = 1;
             }
         }
     }
     wipe(whole, sizeof whole);
-    return result;
+    return found;
+}
+
+enum status read_device_key(int file, unsigned char key[KEY_BYTES], uint32_t *wrap)
+{
+    *wrap = WRAP_HPKE;
+    if (read_key_of_kind(file, "{\"kind\":\"enclave-device\",", key))
+        return DONE;
+    *wrap = WRAP_SYMMETRIC;
+    return read_key_of_kind(file, "{\"kind\":\"enclave-wrapping\",", key) ? DONE : BAD_KEY_FILE;
 }
 
 /* Records in rising order, none beyond the weights or over another. */
@@ -111,9 +123,25 @@ static enum status check_index(const struct policy *policy, const unsigned char 
         return OTHER_CODE;
     if (u32(index + AT_VERSION) < policy->minimum_version || u32(index + AT_VERSION) < u32(index + AT_MINIMUM))
         return OLD_VERSION;
-    if (u64(index + AT_WEIGHTS_BYTES) != KK_WEIGHTS_BYTES || u32(index + AT_WRAP) != 1 || !layout_fits(index, tensors))
+    if (u64(index + AT_WEIGHTS_BYTES) != KK_WEIGHTS_BYTES || !layout_fits(index, tensors))
         return BAD_INDEX;
     return DONE;
+}
+
+/* The data key, under HPKE or under the symmetric key: whichever this device has. */
+static int unwrap(const unsigned char *index, struct secret *secret)
+{
+    unsigned char info[sizeof WRAP_LABEL - 1 + 24];
+    const unsigned char *wrapped = index + AT_WRAPPED, *sealed = wrapped + NONCE_BYTES;
+    memcpy(info, WRAP_LABEL, sizeof WRAP_LABEL - 1);
+    memcpy(info + sizeof WRAP_LABEL - 1, index + AT_ID, 24);
+    if (u32(index + AT_WRAP) != secret->wrap)
+        return -1;
+    if (secret->wrap == WRAP_HPKE)
+        return hpke_open(secret->device_key, secret->device_public, info, sizeof info, wrapped, WRAPPED_BYTES,
+                         secret->data_key);
+    return gcm_open(secret->device_key, wrapped, info, sizeof info, sealed, KEY_BYTES, sealed + KEY_BYTES,
+                    secret->data_key);
 }
 
 static enum status open_tensors(int file, const unsigned char *index, const uint64_t *positions, struct secret *secret)
@@ -138,14 +166,10 @@ enum status load_package(int file, const struct policy *policy, const unsigned c
                          const unsigned char *signature, size_t signature_bytes, const uint64_t *positions,
                          size_t position_count, struct secret *secret, struct loaded *loaded)
 {
-    unsigned char info[sizeof WRAP_LABEL - 1 + 24];
-    wipe(secret->weights, sizeof secret->weights);
     enum status result = check_index(policy, index, index_bytes, signature, signature_bytes, position_count);
     if (result != DONE)
         return result;
-    memcpy(info, WRAP_LABEL, sizeof WRAP_LABEL - 1);
-    memcpy(info + sizeof WRAP_LABEL - 1, index + AT_ID, 24);
-    if (hpke_open(secret->device_key, info, sizeof info, index + AT_WRAPPED, WRAPPED_BYTES, secret->data_key))
+    if (unwrap(index, secret))
         result = NOT_FOR_THIS_KEY;
     else
         result = open_tensors(file, index, positions, secret);

@@ -74,6 +74,7 @@ static int seccomp(void)
         LOAD(nr),
         ALLOW(read),
         ALLOW(write),
+        ALLOW(writev),
         ALLOW(pread64),
         ALLOW(brk),
         ALLOW(munmap),

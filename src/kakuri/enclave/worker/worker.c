@@ -7,6 +7,7 @@
 #include <openssl/crypto.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "worker.h"
@@ -59,16 +60,25 @@ static void give(const void *from, size_t bytes)
     }
 }
 
+/* The head and the first part of what follows it, in one system call where the socket takes both. */
+static void give_head(const struct head *head, const void *payload, size_t bytes)
+{
+    struct iovec parts[] = {{(void *)head, sizeof *head}, {(void *)payload, bytes}};
+    ssize_t put = writev(SOCKET, parts, 2);
+    if (put < (ssize_t)sizeof *head)
+        stop(1);
+    give((const unsigned char *)payload + (put - (ssize_t)sizeof *head), bytes + sizeof *head - (size_t)put);
+}
+
 static void reply(enum status status, uint32_t count, const void *payload, size_t bytes)
 {
     struct head head = {status, count, bytes};
-    give(&head, sizeof head);
-    give(payload, bytes);
+    give_head(&head, payload, bytes);
 }
 
 static void refuse(enum status status)
 {
-    reply(status, 0, NULL, 0);
+    reply(status, 0, "", 0);
 }
 
 static int compute(void)
@@ -109,10 +119,11 @@ static void start(const struct head *head)
         stop(1);
     }
     secret = made;
+    wipe(secret, sizeof *secret); /* touches every page: memory that cannot be had shows before a key is read */
     enum status status = crypto_ready() || x25519_new(secret->session_key, session_public)
                              ? NO_SANDBOX
-                             : read_device_key(KEY_FILE, secret->device_key);
-    if (status == DONE && enter_sandbox(&abi))
+                             : read_device_key(KEY_FILE, secret->device_key, &secret->wrap);
+    if (status == DONE && (x25519_public(secret->device_key, secret->device_public) || enter_sandbox(&abi)))
         status = NO_SANDBOX;
     if (status != DONE) {
         refuse(status);
@@ -140,6 +151,8 @@ static void load(const struct head *head)
     take(index_bytes, sizes.index_bytes);
     take(signature, sizes.signature_bytes);
     take(positions, 8ull * sizes.positions);
+    if (is_loaded)
+        wipe(secret->weights, sizeof secret->weights);
     is_loaded = 0;
     enum status status = load_package(PACKAGE, &policy, index_bytes, sizes.index_bytes, signature, sizes.signature_bytes,
                                       positions, sizes.positions, secret, &loaded);
@@ -163,8 +176,9 @@ static void invoke(const struct head *head)
         if (compute())
             stop(1);
         if (i == 0)
-            give(&answer, sizeof answer);
-        give(secret->outputs, KK_OUTPUT_BYTES);
+            give_head(&answer, secret->outputs, KK_OUTPUT_BYTES);
+        else
+            give(secret->outputs, KK_OUTPUT_BYTES);
     }
 }
 
@@ -186,7 +200,7 @@ static void invoke_sealed(const struct head *head)
         refuse(NOT_LOADED);
     } else if (info.counter <= last_counter) {
         refuse(REPLAYED);
-    } else if (hpke_open(secret->session_key, (unsigned char *)&info, sizeof info, sealed, SEALED,
+    } else if (hpke_open(secret->session_key, session_public, (unsigned char *)&info, sizeof info, sealed, SEALED,
                          secret->message + AT_INPUTS - KEY_BYTES)) {
         refuse(BAD_SEALED_INPUT);
     } else {

@@ -51,8 +51,10 @@ struct secret {
     unsigned char outputs[KK_OUTPUT_BYTES] __attribute__((aligned(64)));
     unsigned char message[64 + KK_INPUT_BYTES] __attribute__((aligned(64)));
     unsigned char device_key[KEY_BYTES];
+    unsigned char device_public[KEY_BYTES];
     unsigned char session_key[KEY_BYTES];
     unsigned char data_key[KEY_BYTES];
+    uint32_t wrap;
 };
 
 enum memory_kind { MEMORY_SECRET = 1, MEMORY_LOCKED = 2, MEMORY_SWAPPABLE = 3 };
@@ -78,8 +80,9 @@ int gcm_open(const unsigned char key[KEY_BYTES], const unsigned char nonce[12], 
              const unsigned char *from, size_t bytes, const unsigned char tag[TAG_BYTES], unsigned char *to);
 int x25519_new(unsigned char private_key[KEY_BYTES], unsigned char public_key[KEY_BYTES]);
 int x25519_public(const unsigned char private_key[KEY_BYTES], unsigned char public_key[KEY_BYTES]);
-int hpke_open(const unsigned char private_key[KEY_BYTES], const unsigned char *info, size_t info_bytes,
-              const unsigned char *sealed, size_t sealed_bytes, unsigned char *to);
+int hpke_open(const unsigned char private_key[KEY_BYTES], const unsigned char public_key[KEY_BYTES],
+              const unsigned char *info, size_t info_bytes, const unsigned char *sealed, size_t sealed_bytes,
+              unsigned char *to);
 int hpke_seal(const unsigned char public_key[KEY_BYTES], const unsigned char *info, size_t info_bytes,
               const unsigned char *from, size_t bytes, unsigned char *sealed);
 
@@ -96,7 +99,9 @@ struct loaded {
     uint32_t version;
     uint32_t minimum_version;
 };
-enum status read_device_key(int file, unsigned char key[KEY_BYTES]);
+/* wrap: which of the two kinds the key file is, as the index has it. */
+enum { WRAP_HPKE = 1, WRAP_SYMMETRIC = 2 };
+enum status read_device_key(int file, unsigned char key[KEY_BYTES], uint32_t *wrap);
 enum status load_package(int file, const struct policy *policy, const unsigned char *index, size_t index_bytes,
                          const unsigned char *signature, size_t signature_bytes, const uint64_t *positions,
                          size_t position_count, struct secret *secret, struct loaded *loaded);
