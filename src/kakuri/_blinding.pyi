@@ -1,8 +1,8 @@
 """Blinding and checking of matrices at memory speed (native/blinding).
 
 Conventions
-- Matrices are row-major and contiguous, float32 or float64, torch tensors or NumPy arrays in the CPU's memory; ``out`` has the
-  element type of the input, must not overlap it, and is written once per element and never read.
+- Matrices are row-major and contiguous, float32 or float64, torch tensors or NumPy arrays in the CPU's memory; ``out``
+  has the element type of the input, must not overlap it, and is written once per element and never read.
 - Wrong shapes are ``ValueError``, other element types ``TypeError``. Every function on matrices releases the GIL and
   uses up to ``threads`` threads where there is work for them.
 - Masks are drawn from secret random words by Fisher and Yates; drawing and use touch memory in a secret order.
@@ -47,9 +47,7 @@ def reorder(
 ) -> None:
     """x (b, n) permuted and scaled on both sides, or put back. dual: rows take the reciprocal factors."""
 
-def mix(
-    x: Matrix, rows: Mixing, columns: Mixing, out: Matrix, more: Matrix | None = None, *, threads: int = 1
-) -> None:
+def mix(x: Matrix, rows: Mixing, columns: Mixing, out: Matrix, more: Matrix | None = None, *, threads: int = 1) -> None:
     """[x; more] mixed on both sides into out (len(rows), len(columns)). What is mixed on one side only never stands in
     ``out``."""
 
@@ -60,7 +58,7 @@ def row_sums(
     x: Matrix, probes: Doubles, weights: Doubles, *, threads: int = 1
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """x (b, n), probes (k, n), weights (w, n) -> x probes^T (b, k), and the squares of x summed over columns with each
-    row of weights, at last without weights (b, w + 1)."""
+    row of weights, at last without weights (b, w + 1). At most 32 probes and 31 weights."""
 
 def column_sums(
     x: Matrix, factors: Doubles, weights: Doubles, *, threads: int = 1

@@ -88,6 +88,7 @@ std::pair<Made, Made> python_row_sums(const Matrix<T>& x, const Matrix<double>& 
                                       int threads) {
     require(probes.shape(1) == x.shape(1) && weights.shape(1) == x.shape(1), "columns differ");
     const std::size_t k = probes.shape(0), w = weights.shape(0);
+    require(k <= kMostVectors && w < kMostVectors, "too many probes or weights");
     auto [dots, to_dots] = made({x.shape(0), k});
     auto [squares, to_squares] = made({x.shape(0), w + 1});
     {
@@ -116,7 +117,7 @@ double python_worst_residual(const Matrix<T>& y, const Matrix<double>& probes, c
                              const Vector<double>& base, double scale, double share, int threads) {
     require(probes.shape(1) == y.shape(1), "columns differ");
     require(expected.shape(0) == y.shape(0) && base.size() == y.shape(0), "rows differ");
-    require(expected.shape(1) == probes.shape(0), "probes differ");
+    require(expected.shape(1) == probes.shape(0) && probes.shape(0) <= kMostVectors, "probes differ, or too many");
     const nb::gil_scoped_release unlocked;
     return worst_residual(y.data(), y.shape(0), y.shape(1), probes.data(), probes.shape(0), expected.data(),
                           base.data(), scale, share, threads);

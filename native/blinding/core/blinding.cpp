@@ -26,6 +26,19 @@ private:
     T* data_;
 };
 
+// Memory that the calling thread keeps for its next call: fresh pages cost as much as the work.
+template <typename T>
+T* kept_workspace(std::size_t elements) {
+    static thread_local std::unique_ptr<Workspace<T>> kept;
+    static thread_local std::size_t size = 0;
+    if (kept == nullptr || size < elements) {
+        kept.reset();
+        kept = std::make_unique<Workspace<T>>(elements);
+        size = elements;
+    }
+    return kept->data();
+}
+
 std::size_t tiles_of(std::size_t rows, std::size_t tile) { return (rows + tile - 1) / tile; }
 
 }  // namespace
@@ -57,13 +70,13 @@ template <typename T>
 void mix(RowsOf<T> x, const Mixing& p, const Mixing& q, T* out, int threads) {
     const auto& kernels = active_kernels().of<T>();
     const std::size_t parts = useful_threads(threads, p.size() * q.size()), tiles = tiles_of(p.size(), kBlock);
-    Workspace<T> between(p.size() * q.size());
+    T* const between = kept_workspace<T>(p.size() * q.size());
     share(parts, tiles, [&](std::size_t, std::size_t begin, std::size_t end) {
-        kernels.mix_first(x, q.size(), p.view<T>(), between.data(), begin, end);
+        kernels.mix_first(x, q.size(), p.view<T>(), between, begin, end);
     });
     share(parts, tiles, [&](std::size_t, std::size_t begin, std::size_t end) {
         Workspace<T> workspace((2 * kernels.tile + kBlock) * q.size());
-        kernels.mix_second(between.data(), p.view<T>(), q.view<T>(), out, workspace.data(), begin, end);
+        kernels.mix_second(between, p.view<T>(), q.view<T>(), out, workspace.data(), begin, end);
     });
 }
 
@@ -71,13 +84,13 @@ template <typename T>
 void undo_mix(const T* y, const Mixing& p, const Mixing& q, std::size_t rows, T* out, int threads) {
     const auto& kernels = active_kernels().of<T>();
     const std::size_t parts = useful_threads(threads, p.size() * q.size()), tiles = tiles_of(p.size(), kBlock);
-    Workspace<T> between(p.size() * q.size());
+    T* const between = kept_workspace<T>(p.size() * q.size());
     share(parts, tiles, [&](std::size_t, std::size_t begin, std::size_t end) {
         Workspace<T> workspace((2 * kernels.tile + kBlock) * q.size());
-        kernels.undo_first(y, p.view<T>(), q.view<T>(), between.data(), workspace.data(), begin, end);
+        kernels.undo_first(y, p.view<T>(), q.view<T>(), between, workspace.data(), begin, end);
     });
     share(parts, tiles, [&](std::size_t, std::size_t begin, std::size_t end) {
-        kernels.undo_second(between.data(), q.size(), p.view<T>(), rows, out, begin, end);
+        kernels.undo_second(between, q.size(), p.view<T>(), rows, out, begin, end);
     });
 }
 

@@ -11,6 +11,7 @@ namespace kakuri::blinding {
 
 inline constexpr std::size_t kRounds = 2;
 inline constexpr std::size_t kBlock = 64;
+inline constexpr std::size_t kMostVectors = 32;  // probes, or weights and one, of a call
 
 // An orthogonal matrix of `size` coordinates. Round r takes index[r][j] times factor[r][j] as coordinate j and applies
 // Hadamard transforms, without their scale, to blocks of 64, at the end of 32, 16, ... coordinates.

@@ -25,6 +25,8 @@ struct ReorderKernels {
             for (std::size_t j = 0; j < n; j += W) {
                 const std::size_t width = n - j < W ? n - j : W;
                 Vec v[W];
+                if (j + W < n)
+                    for (std::size_t i = 0; i < W; ++i) __builtin_prefetch(from[i] + j + W);
                 for (std::size_t i = 0; i < W; ++i)
                     v[i] = width == W ? L::load(from[i] + j) : L::load(from[i] + j, width);
                 L::transpose(v);

@@ -37,13 +37,14 @@ def _case(case: str, tier: Tier, shape: tuple[int, int], options: Options) -> li
     b, n = shape
     x = torch.randn(b, n)
     left, right = tier.left(key.stream("P"), b), tier.right(key.stream("Q"), n)
-    blinded, target = right.apply(left.apply(x)), torch.empty_like(x)
+    blinded, target = left.apply(x, right), torch.empty_like(x)
+    room = torch.empty_like(blinded)
     scale = options.threads * 1e9 / x.numel()
     copying = scale * _least(options.runs, lambda: target.copy_(x))
-    blinding = scale * _least(options.runs, lambda: right.apply(left.apply(x)))
+    blinding = scale * _least(options.runs, lambda: left.apply(x, right, room))
     figures: dict[str, float | int | str] = {
         "blinding_ns": blinding,
-        "unblinding_ns": scale * _least(options.runs, lambda: left.undo(right.undo(blinded))),
+        "unblinding_ns": scale * _least(options.runs, lambda: left.undo(blinded, right)),
         "drawing_ns": scale * _least(options.runs, lambda: tier.left(key.stream("P"), b)),
         "added_rows": len(blinded) - b,
         "ratio": copying / blinding,

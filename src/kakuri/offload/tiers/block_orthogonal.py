@@ -87,7 +87,7 @@ class ShieldedRows:
         count = self.shields * x.shape[1]
         words = MaskStream(self.noise_key, ("M" if sign < 0 else "N",)).words(-(-count // 2)).view(np.int32)
         rms = float(torch.linalg.vector_norm(x)) / max(x.numel(), 1) ** 0.5
-        noise = torch.from_numpy(words[:count]).to(x.dtype).mul_(3.0**0.5 * 2.0**-31 * rms)
+        noise = torch.from_numpy(words[:count] * (3.0**0.5 * 2.0**-31 * rms)).to(x.dtype)
         noise = noise.view(self.shields, x.shape[1])
         return torch.cat([noise, sign * noise])
 
