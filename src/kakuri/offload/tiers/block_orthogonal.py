@@ -53,7 +53,7 @@ class MixedColumns:
     def _columns(self, x: Tensor, *, undo: bool) -> Tensor:
         x = x.detach().contiguous()
         out = torch.empty_like(x)
-        self.mask.columns(x, out, undo=undo, threads=torch.get_num_threads())
+        self.mask.columns(x.numpy(), out.numpy(), undo=undo, threads=torch.get_num_threads())
         return out
 
 
@@ -112,12 +112,13 @@ def _mix(
     assert isinstance(right, MixedColumns)
     x = x.detach().contiguous()
     out = x.new_empty(len(rows), x.shape[1]) if out is None else out
-    _blinding.mix(x, rows, right.mask, out, more, threads=torch.get_num_threads())
+    shields = None if more is None else more.numpy()
+    _blinding.mix(x.numpy(), rows, right.mask, out.numpy(), shields, threads=torch.get_num_threads())
     return out
 
 
 def _undo(y: Tensor, rows: _blinding.Mixing, right: Right, kept: int) -> Tensor:
     assert isinstance(right, MixedColumns)
     out = y.new_empty(kept, y.shape[1])
-    _blinding.undo_mix(y.contiguous(), rows, right.mask, out, threads=torch.get_num_threads())
+    _blinding.undo_mix(y.contiguous().numpy(), rows, right.mask, out.numpy(), threads=torch.get_num_threads())
     return out

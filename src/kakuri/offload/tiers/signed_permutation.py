@@ -92,7 +92,7 @@ def _reorder(
     assert isinstance(right, SignedColumns)
     x = x.detach().contiguous()
     out = torch.empty_like(x) if out is None else out
-    _blinding.reorder(x, rows, right.mask, out, undo=undo, dual=dual, threads=torch.get_num_threads())
+    _blinding.reorder(x.numpy(), rows, right.mask, out.numpy(), undo=undo, dual=dual, threads=torch.get_num_threads())
     return out
 
 
