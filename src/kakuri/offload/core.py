@@ -9,7 +9,9 @@ Does not guarantee: right answers; whoever runs it can change it, and the master
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -37,11 +39,20 @@ class _RefusalError(Exception):
         super().__init__(REFUSALS[number])
 
 
-class Core:
-    """device: a torch device name."""
+Room = Callable[[tuple[int, ...], torch.dtype], Tensor]
 
-    def __init__(self, device: str = "cpu") -> None:
+
+def _anywhere(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    return torch.empty(shape, dtype=dtype)
+
+
+class Core:
+    """device: a torch device name. room: where an answer's tensor of a shape and dtype is to be written."""
+
+    def __init__(self, device: str = "cpu", room: Room = _anywhere) -> None:
         self.device = torch.device(device)
+        self._room = room
+        self._later: Callable[[], None] | None = None
         self._layers: dict[int, _Layer] = {}
         self._answers = {
             Op.LOAD: self._load,
@@ -49,7 +60,6 @@ class Core:
             Op.BACKWARD: self._backward,
             Op.STEP: self._step,
             Op.FETCH: self._fetch,
-            Op.FORGET: self._forget,
             Op.DROP: self._drop,
             Op.MULTIPLY: self._multiply,
         }
@@ -58,6 +68,7 @@ class Core:
     def handle(self, message: Message) -> Message:
         """The answer: DONE with tensors, or REFUSED with a number of ``REFUSALS``."""
         try:
+            self.finish()
             if message.op not in self._answers:
                 raise _RefusalError(4)
             return self._answers[message.op](message)
@@ -68,6 +79,13 @@ class Core:
         except (KakuriError, RuntimeError, ValueError, IndexError, TypeError):
             return Message(Op.REFUSED, (3,))
 
+    @torch.no_grad()
+    def finish(self) -> None:
+        """The work that the last answer did not wait for. Called between answer and next request, or with it."""
+        later, self._later = self._later, None
+        if later is not None:
+            later()
+
     def _layer(self, number: int) -> _Layer:
         if number not in self._layers:
             raise _RefusalError(1)
@@ -76,6 +94,12 @@ class Core:
     def _own(self, tensor: Tensor) -> Tensor:
         """A copy that outlives the message."""
         return tensor.to(self.device, copy=True)
+
+    def _product(self, a: Tensor, b: Tensor) -> Tensor:
+        """a b, both matrices, where the answer is sent from."""
+        if a.device.type == "cpu":
+            return torch.mm(a, b, out=self._room((len(a), b.shape[1]), a.dtype))
+        return (a @ b).cpu()
 
     def _load(self, message: Message) -> Message:
         """integers: layer, has velocity, has gradient. tensors: W', then those."""
@@ -90,32 +114,39 @@ class Core:
         return Message(Op.DONE)
 
     def _forward(self, message: Message) -> Message:
-        """integers: layer, ticket (negative: keep nothing), wants Y'. tensors: X' (b, n). Answers Y' = X' W' (b, m)."""
-        number, ticket, wants_output = message.integers
+        """integers: layer, ticket (negative: keep nothing), wants Y', tickets to forget. tensors: X' (b, n).
+
+        Answers Y' = X' W' (b, m).
+        """
+        number, ticket, wants_output, *forgotten = message.integers
         layer = self._layer(number)
         (x,) = message.tensors
         if x.dim() != 2 or x.shape[1] != layer.weight.shape[0]:
             raise _RefusalError(3)
+        for old in forgotten:
+            layer.kept.pop(old, None)
         x = self._own(x) if ticket >= 0 else x.to(self.device)
         if ticket >= 0:
             layer.kept[ticket] = x
-        return Message(Op.DONE, tensors=((x @ layer.weight).cpu(),) if wants_output else ())
+        return Message(Op.DONE, tensors=(self._product(x, layer.weight),) if wants_output else ())
 
     def _backward(self, message: Message) -> Message:
         """integers: layer, ticket, accumulate, wants dX'. tensors: dY' (b, m).
 
-        G' = X'^T dY', added to what there is when ``accumulate``; answers dX' = dY' W'^T (b, n).
+        Answers dX' = dY' W'^T (b, n). Then, while the master is busy with it, G' = X'^T dY', added to what there is
+        when ``accumulate``.
         """
         number, ticket, accumulate, wants_input = message.integers
         layer = self._layer(number)
         if ticket not in layer.kept:
             raise _RefusalError(2)
-        dy, x = message.tensors[0].to(self.device), layer.kept[ticket]
-        if accumulate and layer.gradient is not None:
-            layer.gradient.addmm_(x.T, dy)
-        else:
-            layer.gradient = x.T @ dy
-        return Message(Op.DONE, tensors=((dy @ layer.weight.T).cpu(),) if wants_input else ())
+        x, weight = layer.kept[ticket], layer.weight
+        dy = self._own(message.tensors[0])
+        if dy.shape != (len(x), weight.shape[1]):
+            raise _RefusalError(3)
+        tensors = (self._product(dy, weight.T),) if wants_input else ()
+        self._later = partial(_add_gradient, layer, x, dy, bool(accumulate))
+        return Message(Op.DONE, tensors=tensors)
 
     def _step(self, message: Message) -> Message:
         """integers: layer, nesterov, maximize. floats: as ``SgdStep.floats``."""
@@ -136,15 +167,6 @@ class Core:
         present = tuple(tensor.cpu() for tensor in found if tensor is not None)
         return Message(Op.DONE, tuple(int(tensor is not None) for tensor in found), tensors=present)
 
-    def _forget(self, message: Message) -> Message:
-        """integers: layer, tickets..."""
-        number, *tickets = message.integers
-        layer = self._layers.get(number)
-        if layer is not None:
-            for ticket in tickets:
-                layer.kept.pop(ticket, None)
-        return Message(Op.DONE)
-
     def _drop(self, message: Message) -> Message:
         """integers: layer."""
         self._layers.pop(_first(message), None)
@@ -153,7 +175,20 @@ class Core:
     def _multiply(self, message: Message) -> Message:
         """tensors: A (p, q), B (q, r). Answers A B; nothing is kept."""
         a, b = (tensor.to(self.device) for tensor in message.tensors)
-        return Message(Op.DONE, tensors=((a @ b).cpu(),))
+        if a.dim() != 2 or b.dim() != 2:
+            raise _RefusalError(3)
+        return Message(Op.DONE, tensors=(self._product(a, b),))
+
+
+def _add_gradient(layer: _Layer, x: Tensor, dy: Tensor, accumulate: bool) -> None:
+    """G' becomes or grows by X'^T dY'. When it cannot, there is none, and the next step is refused."""
+    try:
+        if accumulate and layer.gradient is not None:
+            layer.gradient.addmm_(x.T, dy)
+        else:
+            layer.gradient = x.T @ dy
+    except (RuntimeError, MemoryError):
+        layer.gradient = None
 
 
 def _first(message: Message) -> int:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from kakuri.errors import KakuriError
-from kakuri.offload.remote import Ticket, fault, misfit
+from kakuri.offload.remote import Operand, Ticket, fault, misfit
 from kakuri.offload.session import Session
 from kakuri.offload.tiers import Blinding
 from kakuri.offload.transport.frames import Message, Op
@@ -38,14 +38,16 @@ class FreshProducts:
 
     def forward(self, x: Tensor, keep: bool) -> tuple[Tensor, Ticket | None]:
         """x (b, n) -> Y (b, m)."""
-        return self._multiply("forward", x, self._own().w), Ticket(0, 0, x, 0) if keep else None
+        return self._multiply("forward", x, self._own().w), Ticket(
+            0, None, Operand(x, Fingerprint.look), 0
+        ) if keep else None
 
     def backward(
         self, ticket: Ticket, dy: Tensor, *, wants_input: bool, wants_gradient: bool = True
     ) -> tuple[Tensor | None, Tensor | None]:
         """dy (b, m) -> dX (b, n) and G (n, m) where they are wanted."""
         dx = self._multiply("backward", dy, self._own().w.T) if wants_input else None
-        return dx, self._multiply("gradient", ticket.x.T, dy) if wants_gradient else None
+        return dx, self._multiply("gradient", ticket.x.values.T, dy) if wants_gradient else None
 
     def load(self, state: State) -> None:
         """Nothing to do: weights are asked for when they are needed."""
@@ -71,7 +73,8 @@ class FreshProducts:
                 result = self._blinded(a, b)
                 with counters.timed("verification"):
                     counters.checks += 1
-                    if Fingerprint(State(b), probes=probes, mixes=tier.mixes).output_is_right(a, result):
+                    fingerprint = Fingerprint(State(b), probes=probes, mixes=tier.mixes)
+                    if fingerprint.output_is_right(fingerprint.look(a), result):
                         return result
                 reason = "the result is wrong"
             except KakuriError as error:
@@ -88,7 +91,7 @@ class FreshProducts:
                 session.settings.tier.right(session.stream(side, *path), size)
                 for side, size in (("Q", b.shape[0]), ("R", b.shape[1]))
             )
-            sent = (q.apply(left.apply(a)).contiguous(), Blinding(q, r).weight(b).contiguous())
+            sent = (left.apply(a, q), Blinding(q, r).weight(b))
         counters.blindings += 2
         with counters.timed("waiting"):
             answer = self._place.ask(Message(Op.MULTIPLY, tensors=sent))
@@ -99,4 +102,4 @@ class FreshProducts:
             counters.offloaded_flops += 2 * a.numel() * b.shape[1]
         counters.unblindings += 1
         with counters.timed("blinding"):
-            return left.undo(r.undo(answer.tensors[0]))
+            return left.undo(answer.tensors[0], r)

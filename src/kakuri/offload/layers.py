@@ -25,6 +25,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from kakuri.offload.fresh import FreshProducts
+from kakuri.offload.patches import patches
 from kakuri.offload.remote import Remote, Ticket
 from kakuri.offload.session import Session
 from kakuri.offload.verify import State
@@ -62,7 +63,7 @@ class _OnMaster(torch.autograd.Function):
         dx, gradient = ctx.layer.remote.backward(
             ctx.ticket, dy, wants_input=ctx.needs_input_grad[0], wants_gradient=True
         )
-        return dx, None if gradient is None else gradient.T.reshape(ctx.layer.weight_shape), None
+        return dx, None if gradient is None else _from_matrix(gradient, ctx.layer.weight_shape), None
 
 
 class WorkerWeight:
@@ -75,7 +76,7 @@ class WorkerWeight:
         self.weight_shape = weight.shape
         self._clipping = session.settings.clipping
         self.handle = nn.Parameter(torch.zeros((), dtype=weight.dtype))
-        state = State(_matrix(weight), None if velocity is None else _matrix(velocity))
+        state = State(matrix_of(weight), None if velocity is None else matrix_of(velocity))
         self.remote = Remote(session, name, state)
 
     def multiply(self, x: Tensor) -> Tensor:
@@ -94,15 +95,19 @@ class WorkerWeight:
 
     def plain_weight(self) -> Tensor:
         """The weight in the clear, checked."""
-        return self.remote.state().w.T.reshape(self.weight_shape)
+        return self.as_weight(self.remote.state().w)
 
     def plain_velocity(self) -> Tensor | None:
         """The momentum buffer in the clear, checked."""
         v = self.remote.state().v
-        return None if v is None else v.T.reshape(self.weight_shape)
+        return None if v is None else self.as_weight(v)
+
+    def as_weight(self, matrix: Tensor) -> Tensor:
+        """matrix (n, m) in the shape of the weight."""
+        return _from_matrix(matrix, self.weight_shape)
 
     def set_weight(self, weight: Tensor, velocity: Tensor | None) -> None:
-        self.remote.load(State(_matrix(weight), None if velocity is None else _matrix(velocity)))
+        self.remote.load(State(matrix_of(weight), None if velocity is None else matrix_of(velocity)))
 
 
 class MasterWeight:
@@ -129,7 +134,7 @@ class MasterWeight:
         return self.remote.forward(x, keep=False)[0]
 
     def _state(self) -> State:
-        return State(_matrix(self.weight.detach()))
+        return State(matrix_of(self.weight.detach()))
 
 
 def _product(function: type[torch.autograd.Function], *arguments: object) -> Tensor:
@@ -137,9 +142,16 @@ def _product(function: type[torch.autograd.Function], *arguments: object) -> Ten
     return result
 
 
-def _matrix(weight: Tensor) -> Tensor:
-    """(m, ...) -> W (n, m), a copy."""
-    return weight.detach().reshape(len(weight), -1).T.clone(memory_format=torch.contiguous_format)
+def matrix_of(weight: Tensor) -> Tensor:
+    """(m, n) or (m, c, kh, kw) -> W (n, m), a copy; a convolution's inputs with channels last, as ``patches``."""
+    last = weight.detach().movedim(1, -1).reshape(len(weight), -1)
+    return last.T.clone(memory_format=torch.contiguous_format)
+
+
+def _from_matrix(matrix: Tensor, shape: torch.Size) -> Tensor:
+    """The inverse of ``matrix_of``."""
+    m, c, *kernel = shape
+    return matrix.T.reshape(m, *kernel, c).movedim(-1, 1).contiguous()
 
 
 Home = WorkerWeight | MasterWeight
@@ -211,13 +223,6 @@ class OffloadedConv2d(_Offloaded):
 
     def forward(self, x: Tensor) -> Tensor:
         padded = functional.pad(x, self._padding, mode=self._mode) if any(self._padding) else x
-        height, width = (
-            (size - dilation * (kernel - 1) - 1) // stride + 1
-            for size, dilation, kernel, stride in zip(
-                padded.shape[-2:], self._dilation, self._kernel, self._stride, strict=True
-            )
-        )
-        patches = functional.unfold(padded, self._kernel, dilation=self._dilation, stride=self._stride)
-        rows = patches.transpose(1, 2).reshape(len(x) * height * width, -1)
+        rows, height, width = patches(padded, self._kernel, self._stride, self._dilation)
         y = self.home.multiply(rows).view(len(x), height, width, -1).permute(0, 3, 1, 2)
-        return y.contiguous() if self.bias is None else y + self.bias[:, None, None]
+        return y if self.bias is None else y + self.bias[:, None, None]

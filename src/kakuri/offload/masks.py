@@ -64,14 +64,6 @@ class MaskStream:
         """(count,) uniform 64-bit words."""
         return np.frombuffer(self._cipher.update(bytes(8 * count)), np.uint64)
 
-    def permutation(self, count: int) -> NDArray[np.int64]:
-        """(count,) a uniform permutation, up to a bias below count^2 / 2^64."""
-        return np.argsort(self.words(count), kind="stable")
-
-    def signs(self, count: int) -> NDArray[np.float64]:
-        """(count,) of -1 and 1."""
-        return 1.0 - 2.0 * (self.words(count) >> np.uint64(63)).astype(np.float64)
-
     def uniform(self, count: int) -> NDArray[np.float64]:
         """(count,) in (0, 1]."""
         return ((self.words(count) >> np.uint64(11)).astype(np.float64) + 1.0) * 2.0**-53

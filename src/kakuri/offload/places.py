@@ -15,10 +15,12 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
 import torch
+from torch import Tensor
 
 from kakuri.errors import KakuriError
 from kakuri.offload.core import REFUSALS, Core
@@ -29,6 +31,10 @@ TIMEOUT_SECONDS = 600.0
 _INHERITED = ("PATH", "HOME", "LANG", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CUDA_VISIBLE_DEVICES", "TMPDIR")
 
 
+def nothing() -> None:
+    """Nothing to do meanwhile."""
+
+
 class Place(Protocol):
     """Somebody who answers messages. trusted: whether it is the master itself. quarantined: is asked no longer."""
 
@@ -37,7 +43,13 @@ class Place(Protocol):
 
     @property
     def trusted(self) -> bool: ...
-    def ask(self, message: Message) -> Message: ...
+    def room(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Where the first tensor of the next message may be written, to be sent without a copy. An untrusted place
+        may look at it at any time."""
+
+    def ask(self, message: Message, meanwhile: Callable[[], None] = nothing) -> Message:
+        """The answer. meanwhile: what the master does while the place is at work."""
+
     def close(self) -> None: ...
 
 
@@ -51,7 +63,11 @@ class MasterPlace:
         self.quarantined = False
         self._core = Core()
 
-    def ask(self, message: Message) -> Message:
+    def room(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        return torch.empty(shape, dtype=dtype)
+
+    def ask(self, message: Message, meanwhile: Callable[[], None] = nothing) -> Message:
+        meanwhile()
         return _accepted(self.name, self._core.handle(message))
 
     def close(self) -> None:
@@ -86,9 +102,16 @@ class WorkerProcess:
             )
         self._channel = Channel(ours, timeout_seconds=timeout_seconds, observer=observer)
 
-    def ask(self, message: Message) -> Message:
+    def room(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        return self._channel.room(shape, dtype)
+
+    def ask(self, message: Message, meanwhile: Callable[[], None] = nothing) -> Message:
         self._channel.send(message)
-        return _accepted(self.name, self._channel.receive())
+        try:
+            meanwhile()
+        finally:  # an answer that is not fetched would answer the next question
+            answer = self._channel.receive()
+        return _accepted(self.name, answer)
 
     def close(self) -> None:
         with contextlib.suppress(PeerLostError):

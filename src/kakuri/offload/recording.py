@@ -10,7 +10,7 @@ Does not guarantee: to be everything that a longer training shows.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,8 @@ from torch.nn import functional
 from kakuri.errors import KakuriError
 from kakuri.offload.build import session_of
 from kakuri.offload.core import Core
-from kakuri.offload.layers import OffloadedConv2d, OffloadedLinear, WorkerWeight
-from kakuri.offload.places import Pool
+from kakuri.offload.layers import OffloadedConv2d, OffloadedLinear, WorkerWeight, matrix_of
+from kakuri.offload.places import Pool, nothing
 from kakuri.offload.planning import plan
 from kakuri.offload.transport.frames import Message, Op
 
@@ -60,7 +60,11 @@ class _Listening:
         self.core = Core()
         self.requests: list[Message] = []
 
-    def ask(self, message: Message) -> Message:
+    def room(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        return torch.empty(shape, dtype=dtype)
+
+    def ask(self, message: Message, meanwhile: Callable[[], None] = nothing) -> Message:
+        meanwhile()
         kept = tuple(tensor.clone() for tensor in message.tensors)
         self.requests.append(Message(message.op, message.integers, message.floats, kept))
         return self.core.handle(message)
@@ -112,8 +116,8 @@ def record(
         weights=_array(loaded),
         later_weights=_array(held),
         weight_row=_array(home.remote.weight_origins()),
-        plain_weights=_matrix(before),
-        plain_later_weights=_matrix(after),
+        plain_weights=_array(matrix_of(before)),
+        plain_later_weights=_array(matrix_of(after)),
         activations=_array(torch.cat(sent)),
         sample=_array(sample),
         plain_activations=_array(plain[sample]),
@@ -122,8 +126,3 @@ def record(
 
 def _array(tensor: Tensor) -> Array:
     return np.asarray(tensor.detach().numpy())
-
-
-def _matrix(weight: Tensor) -> Array:
-    """(m, ...) -> (n, m)."""
-    return _array(weight.reshape(len(weight), -1).T.contiguous())

@@ -22,21 +22,36 @@ from kakuri.offload.journal import Journal
 from kakuri.offload.places import Place
 from kakuri.offload.session import Session
 from kakuri.offload.sgd import SgdStep
-from kakuri.offload.tiers import Blinding, Left
+from kakuri.offload.tiers import Blinding, Left, Right
 from kakuri.offload.transport.frames import Message, Op
-from kakuri.offload.verify import Fingerprint, State, probes_for
+from kakuri.offload.verify import Fingerprint, Seen, State, probes_for
 
 T = TypeVar("T")
+_MOST_FORGOTTEN = 200  # tickets named in one message
 _WORKER_FAULTS = frozenset({"KK-O20", "KK-O21", "KK-O22"})
+
+
+class Operand:
+    """X or dY of one product, and what the fingerprint of the day saw of it."""
+
+    def __init__(self, values: Tensor, look: Callable[[Fingerprint, Tensor], Seen]) -> None:
+        self.values = values
+        self._look = look
+        self._seen: Seen | None = None
+
+    def seen_by(self, fingerprint: Fingerprint) -> Seen:
+        if self._seen is None or self._seen.by is not fingerprint:
+            self._seen = self._look(fingerprint, self.values)
+        return self._seen
 
 
 @dataclass(eq=False)
 class Ticket:
-    """A forward pass whose X' the worker keeps. x (b, n); batch: names P; generation: of the load that knows it."""
+    """A forward pass whose X' the worker keeps. x (b, n); left: its P; generation: of the load that knows it."""
 
     number: int
-    batch: int
-    x: Tensor
+    left: Left | None
+    x: Operand
     generation: int
 
 
@@ -72,8 +87,9 @@ class Remote:
         """For audits: the ``rows`` rows that a blinded input of ``back`` batches ago hides, and per row of it which
         of them weighs most."""
         left = self._left(self._batches - back, rows)
-        weights = left.apply(torch.eye(rows, dtype=self._dtype))
-        return left.undo(self._blinding.q.undo(blinded)), weights.abs().argmax(dim=1)
+        aside = self._session.settings.tier.right(self._session.stream("audit", self._number), rows)
+        weights = aside.undo(left.apply(torch.eye(rows, dtype=self._dtype), aside))  # P
+        return left.undo(blinded, self._blinding.q), weights.abs().argmax(dim=1)
 
     def weight_origins(self) -> Tensor:
         """For audits: per row of W' the row of W that weighs most."""
@@ -83,61 +99,59 @@ class Remote:
     def forward(self, x: Tensor, keep: bool) -> tuple[Tensor, Ticket | None]:
         """x (b, n) -> Y (b, m), and with ``keep`` the ticket of its backward pass."""
         self._session.require_open()
-        self._flush_forgotten()
         self._batches += 1
-        ticket = self._new_ticket(x) if keep else None
         left = self._left(self._batches, len(x))
-        counters = self._session.counters
+        operand = Operand(x, Fingerprint.look)
+        ticket = self._new_ticket(left, operand) if keep else None
 
         def product() -> Tensor:
-            with counters.timed("blinding"):
-                blinded = self._blinding.q.apply(left.apply(x))
-            counters.blindings += 1
-            (result,) = self._ask(Op.FORWARD, (ticket.number if ticket else -1, 1), (blinded,), wants=1)
+            blinded = self._blinded(left.apply, x, self._blinding.q, left)
+            forgotten, self._forgotten[:] = self._forgotten[:_MOST_FORGOTTEN], self._forgotten[_MOST_FORGOTTEN:]
+            flags = (ticket.number if ticket else -1, 1, *forgotten)
+            (result,) = self._ask(Op.FORWARD, flags, (blinded,), wants=1, looks=(operand,))
             self._moved(blinded, result)
             if ticket is not None:
                 ticket.generation = self._generation
             self._computed(len(x))
-            with counters.timed("blinding"):
-                counters.unblindings += 1
-                return left.undo(self._blinding.r.undo(self._whole(result, (len(blinded), self._shape[1]))))
+            return self._plain(left.undo, result, (len(blinded), self._shape[1]), self._blinding.r)
 
-        return self._until_right("forward", product, lambda y: self._fingerprint.output_is_right(x, y)), ticket
+        def right(y: Tensor) -> bool:
+            return self._fingerprint.output_is_right(operand.seen_by(self._fingerprint), y)
+
+        return self._until_right("forward", product, right), ticket
 
     def backward(
         self, ticket: Ticket, dy: Tensor, *, accumulate: bool = False, wants_input: bool, wants_gradient: bool = False
     ) -> tuple[Tensor | None, Tensor | None]:
         """dy (b, m) -> dX (b, n) and G (n, m) where they are wanted; the worker's G becomes or grows by X^T dY."""
         self._session.require_open()
-        x, left = ticket.x, self._left(ticket.batch, len(dy))
-        counters = self._session.counters
+        left, operand = ticket.left, Operand(dy, Fingerprint.look_back)
+        assert left is not None
 
         def product() -> tuple[Tensor | None, Tensor | None]:
-            self._ensure_kept(ticket)
-            with counters.timed("blinding"):
-                blinded = self._blinding.r.apply(left.apply_dual(dy))
-            counters.blindings += 1
+            self._ensure_kept(ticket, left)
+            blinded = self._blinded(left.apply_dual, dy, self._blinding.r, left)
             flags = (ticket.number, int(accumulate), int(wants_input))
-            found = self._ask(Op.BACKWARD, flags, (blinded,), wants=int(wants_input))
+            found = self._ask(Op.BACKWARD, flags, (blinded,), wants=int(wants_input), looks=(ticket.x, operand))
             self._moved(blinded, *found)
             self._computed(len(dy) * (1 + int(wants_input)))
             dx = None
             if found:
-                with counters.timed("blinding"):
-                    counters.unblindings += 1
-                    dx = left.undo_dual(self._blinding.q.undo(self._whole(found[0], (len(blinded), self._shape[0]))))
+                shape = (len(blinded), self._shape[0])
+                dx = self._plain(left.undo_dual, found[0], shape, self._blinding.q)
             return dx, self._fetch(self._place, (0, 0, 1))[2] if wants_gradient else None
 
         def right(found: tuple[Tensor | None, Tensor | None]) -> bool:
             dx, gradient = found
-            if dx is not None and not self._fingerprint.input_gradient_is_right(dy, dx):
+            seen, seen_back = ticket.x.seen_by(self._fingerprint), operand.seen_by(self._fingerprint)
+            if dx is not None and not self._fingerprint.input_gradient_is_right(seen_back, dx):
                 return False
-            self._fingerprint.add_gradient(x, dy, accumulate)
+            self._fingerprint.add_gradient(ticket.x.values, seen, dy, seen_back, accumulate)
             return not wants_gradient or self._gradient_agrees(gradient)
 
         found = self._until_right("backward", product, right, gradient_matters=accumulate)
         if self._journal is not None:
-            self._journal.add_gradient(x, dy, accumulate)
+            self._journal.add_gradient(ticket.x.values, dy, accumulate)
             self._session.bound_journals()
         return found
 
@@ -278,15 +292,30 @@ class Remote:
     def _gradient_agrees(self, gradient: Tensor | None) -> bool:
         return gradient is not None and self._fingerprint.gradient_is_right(gradient)
 
-    def _ensure_kept(self, ticket: Ticket) -> None:
+    def _ensure_kept(self, ticket: Ticket, left: Left) -> None:
         """Sends X' again when the layer moved or turned its keys since the forward pass."""
         if ticket.generation == self._generation:
             return
-        blinded = self._blinding.q.apply(self._left(ticket.batch, len(ticket.x)).apply(ticket.x))
-        self._session.counters.blindings += 1
+        blinded = self._blinded(left.apply, ticket.x.values, self._blinding.q, left)
         self._ask(Op.FORWARD, (ticket.number, 0), (blinded,), wants=0)
         self._moved(blinded)
         ticket.generation = self._generation
+
+    def _blinded(self, apply: Callable[[Tensor, Right, Tensor], Tensor], x: Tensor, right: Right, left: Left) -> Tensor:
+        """x (b, n) hidden on both sides, straight where the place takes it from."""
+        counters = self._session.counters
+        counters.blindings += 1
+        with counters.timed("blinding"):
+            return apply(x, right, self._place.room((left.blinded_rows, x.shape[1]), self._dtype))
+
+    def _plain(
+        self, undo: Callable[[Tensor, Right], Tensor], result: Tensor, shape: tuple[int, int], right: Right
+    ) -> Tensor:
+        """What a worker's answer hides, when it has the shape that it must have."""
+        counters = self._session.counters
+        counters.unblindings += 1
+        with counters.timed("blinding"):
+            return undo(self._whole(result, shape), right)
 
     def _ask(
         self,
@@ -296,10 +325,21 @@ class Remote:
         floats: tuple[float, ...] = (),
         *,
         wants: int,
+        looks: tuple[Operand, ...] = (),
     ) -> tuple[Tensor, ...]:
-        with self._session.counters.timed("waiting"):
+        """looks: at which operands the verification looks while the place is at work."""
+        counters = self._session.counters
+
+        def look() -> None:
+            with counters.timed("verification"):
+                for operand in looks:
+                    operand.seen_by(self._fingerprint)
+
+        before = counters.verification_seconds
+        with counters.timed("waiting"):
             sent = tuple(tensor.contiguous() for tensor in tensors)
-            answer = self._place.ask(Message(op, (self._number, *integers), floats, sent))
+            answer = self._place.ask(Message(op, (self._number, *integers), floats, sent), look)
+        counters.waiting_seconds -= counters.verification_seconds - before
         if len(answer.tensors) != wants:
             raise misfit(self._place)
         return answer.tensors
@@ -310,17 +350,11 @@ class Remote:
             raise misfit(self._place)
         return tensor
 
-    def _new_ticket(self, x: Tensor) -> Ticket:
+    def _new_ticket(self, left: Left, x: Operand) -> Ticket:
         self._tickets += 1
-        ticket = Ticket(self._tickets, self._batches, x, self._generation)
+        ticket = Ticket(self._tickets, left, x, self._generation)
         weakref.finalize(ticket, self._forgotten.append, ticket.number)
         return ticket
-
-    def _flush_forgotten(self) -> None:
-        """Lets the place drop what no backward pass can ask for any more."""
-        done, self._forgotten[:] = self._forgotten[:200], self._forgotten[200:]
-        if done:
-            self._until_right("forget", lambda: self._ask(Op.FORGET, tuple(done), (), wants=0), lambda _: True)
 
     def _new_blinding(self) -> Blinding:
         tier, path = self._session.settings.tier, (self._number, self._rotation)

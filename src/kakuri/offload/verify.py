@@ -3,7 +3,10 @@
 For Y = X W and a secret probe r, Y r = X (W r) costs b (n + m) products instead of b n m. The master does not hold
 W; it holds the fingerprints s = W r and t = W^T q and moves them as W should move: G r = X^T (dY r), G^T q = dY^T (X
 q), and the update of ``sgd.py`` is linear. So a wrong product and a wrong update on the worker both show in the next
-check. All checks look at unblinded values: they do not depend on the tier, and survive key rotation.
+check. All checks look at unblinded values: they do not depend on the tier, and survive key rotation. Each operand
+is passed over twice: ``look`` takes everything that is needed of X (X s for the product, X q for the update, weighted
+squares for the tolerance), ``add_gradient`` the sums over its rows; each answer is passed over once. Probes lie along
+rows, (k, n), as the kernels read them.
 
 Tolerance. A sum of n products in working precision u errs by about u/2 times the root of the summed squares of its
 partial sums; these run from 0 to y with a spread of a = sum_k x_k^2 w_k^2, so their mean square is taken as y^2/3 +
@@ -25,16 +28,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from kakuri import _blinding
 from kakuri.errors import KakuriError
 from kakuri.offload.masks import MaskKey
 from kakuri.offload.sgd import SgdStep, update
 from kakuri.trust import SystemEntropy
 
+Doubles = NDArray[np.float64]
 SIGMAS = 8.0
 MISS = 2e-5
 _MIXING_LENGTH = 256  # blinding and unblinding: two rounds of sums of 64 on either side of the product
@@ -71,10 +79,23 @@ class State:
         return self.map(lambda item: item.T)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What one pass over an operand (b, n) gave. by: the fingerprint whose probes it met. expected (b, k): with W r;
+    crossed (b, k): with the other side's probes; base (b,): the operand's part of the variance; squares (b,): of rows.
+    """
+
+    by: Fingerprint
+    expected: Doubles
+    crossed: Doubles
+    base: Doubles
+    squares: Doubles
+
+
 @dataclass
 class _Side:
-    """One direction. probe (m, k); of w, velocity, gradient: (n, k) fingerprints; *_noise (n,): variances in units
-    of u^2.
+    """One direction. probe (k, m); w, v, g (k, n): fingerprints of weight, velocity and gradient; *_noise (n,):
+    variances in units of u^2.
 
     norms (n,): squared norms of the rows of W when it was last seen.
     """
@@ -88,52 +109,72 @@ class _Side:
     v_noise: Tensor
     g_noise: Tensor
     mixes: bool
+    _weights: Tensor | None = field(default=None, repr=False)
 
     @classmethod
     def anchor(cls, probe: Tensor, state: State, mixes: bool) -> _Side:
-        v, g = (None if item is None else item.double() @ probe for item in (state.v, state.g))
+        v, g = (None if item is None else probe @ item.double().T for item in (state.v, state.g))
         norms = state.w.double().square().sum(1)
         none = torch.zeros_like(norms)
-        return cls(probe, state.w.double() @ probe, v, g, norms, none, none.clone(), none.clone(), mixes)
+        return cls(probe, probe @ state.w.double().T, v, g, norms, none, none.clone(), none.clone(), mixes)
 
     def _shared(self, noise: Tensor) -> Tensor:
         """Variances per row, for a tier that spreads every row's rounding over many rows."""
         return noise + _SHARED * noise.mean() if self.mixes else noise
 
+    def _length(self) -> int:
+        return self.w.shape[1] + (_MIXING_LENGTH if self.mixes else 0)
+
     def weight_norms(self) -> Tensor:
         """(n,) squared row norms: the anchored or the ones that the probes see, whichever is larger."""
-        return torch.maximum(self.norms, self.w.square().mean(1))
+        return torch.maximum(self.norms, self.w.square().mean(0))
 
-    def residual(self, x: Tensor, y: Tensor, u: float) -> tuple[Tensor, Tensor, Tensor]:
-        """|y r - x s| (b, k), its tolerance (b, 1), and x s, for x (b, n) and y (b, m) in double."""
-        expected = x @ self.w
-        squares, norms = x.square(), self.weight_norms()
-        spread = squares @ norms
-        if self.mixes:  # a mixed column sees the mean weight
-            spread = spread + squares.sum(1) * norms.mean()
-        spread, outputs = self._shared(spread), self._shared(y.square().sum(1))
-        length = x.shape[1] + (_MIXING_LENGTH if self.mixes else 0)
-        variance = 0.25 * length * (outputs / 3 + spread / 2) + squares @ self._shared(self.w_noise + 4.0 * norms)
-        return (y @ self.probe - expected).abs(), SIGMAS * u * variance.sqrt()[:, None], expected
+    def weights(self) -> Tensor:
+        """(2, n): what squares of the operand count for in the variance, by rounding of sums and by drift."""
+        if self._weights is None:
+            norms = self.weight_norms()
+            spread = norms + norms.mean() if self.mixes else norms  # a mixed column sees the mean weight
+            self._weights = torch.stack([0.125 * self._length() * spread, self._shared(self.w_noise + 4.0 * norms)])
+        return self._weights
 
-    def add_gradient(self, x: Tensor, dy: Tensor, accumulate: bool) -> None:
-        """G r += x^T (dy r)."""
-        added = x.T @ (dy @ self.probe)
-        noise = 0.5 * len(x) * (x.square().T @ dy.square().sum(1))
+    def base(self, squares: Doubles) -> Doubles:
+        """squares (b, 3) by both weights and by none -> the operand's part of the variance (b,)."""
+        sums = squares[:, 0]
+        shared = sums + _SHARED * sums.mean() if self.mixes and len(sums) else sums
+        variance: Doubles = shared + squares[:, 1]
+        return variance
+
+    def worst(self, seen: Seen, y: Tensor) -> float:
+        """The largest squared residual of y (b, m) over its variance, in units of u^2."""
+        return _blinding.worst_residual(
+            _rows(y),
+            self.probe.numpy(),
+            seen.expected,
+            seen.base,
+            scale=0.25 * self._length() / 3,
+            share=_SHARED if self.mixes else 0.0,
+            threads=torch.get_num_threads(),
+        )
+
+    def add_gradient(self, x: Tensor, by_probe: Doubles, squares: Doubles, accumulate: bool) -> None:
+        """G r += x^T (dy r), given dy r (b, k) and the squared norms (b,) of dy's rows."""
+        sums, noise = _blinding.column_sums(_rows(x), by_probe, squares, threads=torch.get_num_threads())
+        added, added_noise = torch.from_numpy(sums), torch.from_numpy(noise).mul_(0.5 * len(x))
         if accumulate and self.g is not None:
-            self.g, self.g_noise = self.g + added, self.g_noise + noise
+            self.g, self.g_noise = self.g + added, self.g_noise + added_noise
         else:
-            self.g, self.g_noise = added, noise
+            self.g, self.g_noise = added, added_noise
 
     def step(self, step: SgdStep) -> None:
         if self.g is None:
             raise KakuriError("KK-O31", "a step without a gradient", hint="call backward before optimizer.step")
         self.v = update(self.w, self.v, self.g, step)
         norms = self.weight_norms()
-        size = self.g.square().mean(1) if self.v is None else self.v.square().mean(1)
+        size = self.g.square().mean(0) if self.v is None else self.v.square().mean(0)
         change = step.scale**2 * self.g_noise + step.weight_decay**2 * (self.w_noise + norms) + 2.0 * size
         self.v_noise = step.momentum**2 * self.v_noise + change
         self.w_noise = self.w_noise + (step.lr / (1.0 - min(step.momentum, 0.999))) ** 2 * self.v_noise + norms
+        self._weights = None
 
     def agrees(self, state: State, u: float, with_gradient: bool) -> bool:
         """Whether matrices fetched from a worker have these fingerprints."""
@@ -148,7 +189,7 @@ class _Side:
             return matrix is expected
         wide = matrix.double()
         sigma = u * (self._shared(noise) + 16.0 * self._shared(wide.square().sum(1))).sqrt()
-        return bool(((wide @ self.probe - expected).abs() <= SIGMAS * sigma[:, None]).all())
+        return bool(((self.probe @ wide.T - expected).abs() <= SIGMAS * sigma).all())
 
 
 class Fingerprint:
@@ -162,24 +203,32 @@ class Fingerprint:
         self._u = torch.finfo(state.w.dtype).eps / 2
         key = MaskKey(SystemEntropy())
         r, q = (
-            torch.from_numpy(key.stream(side).gaussian(size * probes)).view(size, probes)
+            torch.from_numpy(key.stream(side).gaussian(size * probes)).view(probes, size)
             for side, size in (("r", m), ("q", n))
         )
         self._forward = _Side.anchor(r, state, mixes)
         self._backward = _Side.anchor(q, state.transposed(), mixes)
 
-    def output_is_right(self, x: Tensor, y: Tensor) -> bool:
+    def look(self, x: Tensor) -> Seen:
+        """One pass over X (b, n), before or while the worker has it."""
+        return self._look(self._forward, self._backward, x)
+
+    def look_back(self, dy: Tensor) -> Seen:
+        """One pass over dY (b, m)."""
+        return self._look(self._backward, self._forward, dy)
+
+    def output_is_right(self, seen: Seen, y: Tensor) -> bool:
         """Y = X W? Raises KK-O32 when the true product is not finite."""
-        return self._check(self._forward, x, y)
+        return self._check(self._forward, seen, y)
 
-    def input_gradient_is_right(self, dy: Tensor, dx: Tensor) -> bool:
-        """dX = dY W^T? Raises KK-O32."""
-        return self._check(self._backward, dy, dx)
+    def input_gradient_is_right(self, seen: Seen, dx: Tensor) -> bool:
+        """dX = dY W^T, of which ``look_back`` saw dY? Raises KK-O32."""
+        return self._check(self._backward, seen, dx)
 
-    def add_gradient(self, x: Tensor, dy: Tensor, accumulate: bool) -> None:
-        wide_x, wide_dy = x.double(), dy.double()
-        self._forward.add_gradient(wide_x, wide_dy, accumulate)
-        self._backward.add_gradient(wide_dy, wide_x, accumulate)
+    def add_gradient(self, x: Tensor, seen: Seen, dy: Tensor, seen_back: Seen, accumulate: bool) -> None:
+        """G += X^T dY."""
+        self._forward.add_gradient(x, seen_back.crossed, seen_back.squares, accumulate)
+        self._backward.add_gradient(dy, seen.crossed, seen.squares, accumulate)
 
     def step(self, step: SgdStep) -> None:
         self._forward.step(step)
@@ -196,12 +245,27 @@ class Fingerprint:
         sides = ((self._forward, gradient), (self._backward, gradient.T))
         return all(side.fits(matrix, side.g, side.g_noise, self._u) for side, matrix in sides)
 
-    def _check(self, side: _Side, x: Tensor, y: Tensor) -> bool:
-        residual, tolerance, expected = side.residual(x.double(), y.double(), self._u)
-        if not bool(expected.isfinite().all()):
+    def _look(self, side: _Side, other: _Side, x: Tensor) -> Seen:
+        k = len(side.w)
+        probes = torch.cat([side.w, other.probe])
+        dots, squares = _blinding.row_sums(
+            _rows(x), probes.numpy(), side.weights().numpy(), threads=torch.get_num_threads()
+        )
+        crossed = np.ascontiguousarray(dots[:, k:])
+        expected = np.ascontiguousarray(dots[:, :k])
+        return Seen(self, expected, crossed, side.base(squares), np.ascontiguousarray(squares[:, 2]))
+
+    def _check(self, side: _Side, seen: Seen, y: Tensor) -> bool:
+        if not np.isfinite(seen.expected).all():
             raise KakuriError(
                 "KK-O32",
                 "the training diverged: a product is not finite",
                 hint="lower the learning rate, or clip gradients (plan with clipping=True)",
             )
-        return bool((residual <= tolerance).all())
+        return side.worst(seen, y) <= (SIGMAS * self._u) ** 2
+
+
+def _rows(x: Tensor) -> NDArray[Any]:
+    """As the kernels take it fastest."""
+    array: NDArray[Any] = x.detach().contiguous().numpy()
+    return array

@@ -28,6 +28,7 @@ def serve(channel: Channel, core: Core) -> None:
             channel.send(Message(Op.DONE))
             return
         channel.send(core.handle(message))
+        core.finish()
 
 
 def main() -> None:
@@ -38,7 +39,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     with socket.socket(fileno=options.socket) as connection, contextlib.suppress(PeerLostError):
-        serve(Channel(connection), Core(options.device))
+        channel = Channel(connection)
+        serve(channel, Core(options.device, channel.room))
 
 
 if __name__ == "__main__":

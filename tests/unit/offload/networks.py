@@ -11,7 +11,7 @@ from torch.nn import functional
 from kakuri import offload
 from kakuri.errors import KakuriError
 from kakuri.offload.core import Core
-from kakuri.offload.places import Place
+from kakuri.offload.places import Place, nothing
 from kakuri.offload.transport.frames import Message, Op
 
 Change = Callable[[Message, Message], Message]
@@ -79,9 +79,14 @@ class InProcess:
         self.change = change
         self.asked: list[Message] = []
 
-    def ask(self, message: Message) -> Message:
+    def room(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        return torch.empty(shape, dtype=dtype)
+
+    def ask(self, message: Message, meanwhile: Callable[[], None] = nothing) -> Message:
+        meanwhile()
         self.asked.append(message)
         answer = self.core.handle(message)
+        self.core.finish()
         if self.change is not None:
             answer = self.change(message, answer)
         if answer.op is Op.REFUSED:

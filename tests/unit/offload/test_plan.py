@@ -14,7 +14,7 @@ import kakuri as kk
 from kakuri import offload
 from kakuri.errors import KakuriError, KakuriWarning
 from kakuri.offload.masks import MaskKey
-from kakuri.offload.tiers import TIERS, Tier
+from kakuri.offload.tiers import TIERS, Blinding, Tier
 from kakuri.trust import SystemEntropy
 from kakuri.trust.audit_log import AuditLog, verify
 
@@ -175,11 +175,15 @@ def test_masks_undo_themselves_and_differ(tier: Tier, size: int) -> None:
     assert torch.allclose(right.undo(right.apply(x)), x, atol=1e-12)
     assert torch.allclose(right.apply(x).norm(), x.norm())  # orthogonal
     left = tier.left(key.stream("P", 1), size)
-    y = torch.randn(size, 4, dtype=torch.float64)
-    assert torch.allclose(left.undo(left.apply(y)), y, atol=1e-12)
-    assert torch.allclose(left.undo_dual(left.apply_dual(y)), y, atol=1e-12)
-    z = torch.randn(size, 3, dtype=torch.float64)
-    assert torch.allclose(left.apply(y).T @ left.apply_dual(z), y.T @ z, atol=1e-9)  # gradients stay exact
+    q, r = tier.right(key.stream("Q", 2), 4), tier.right(key.stream("R", 2), 3)
+    y, z = torch.randn(size, 4, dtype=torch.float64), torch.randn(size, 3, dtype=torch.float64)
+    hidden, dual = left.apply(y, q), left.apply_dual(z, r)
+    assert hidden.shape == (left.blinded_rows, 4)
+    assert torch.allclose(left.undo(hidden, q), y, atol=1e-12)
+    assert torch.allclose(left.undo_dual(dual, r), z, atol=1e-12)
+    gradient = Blinding(q, r).unweight(hidden.T @ dual)
+    assert torch.allclose(gradient, y.T @ z, atol=1e-9)  # gradients stay exact
+    assert torch.allclose(Blinding(q, r).weight(gradient), hidden.T @ dual, atol=1e-9)
     wide = torch.randn(5, 576, dtype=torch.float64)
     keys = (key, MaskKey(SystemEntropy()))
     ours, other = (one.stream("Q", 1) for one in keys)

@@ -53,11 +53,11 @@ def test_wrong_products_are_caught_in_both_directions(kind: str, mixes: bool) ->
         x, w, y = product()
         fingerprint = Fingerprint(State(w), probes=2, mixes=mixes)
         wrong = WRONG[kind](x, w, y)
-        assert fingerprint.output_is_right(x, y)
-        caught += not fingerprint.output_is_right(x, wrong)
+        assert fingerprint.output_is_right(fingerprint.look(x), y)
+        caught += not fingerprint.output_is_right(fingerprint.look(x), wrong)
         turned = Fingerprint(State(w.T.contiguous()), probes=2, mixes=mixes)
-        assert turned.input_gradient_is_right(x, y)
-        caught += not turned.input_gradient_is_right(x, wrong)
+        assert turned.input_gradient_is_right(turned.look_back(x), y)
+        caught += not turned.input_gradient_is_right(turned.look_back(x), wrong)
     assert caught == 100
 
 
@@ -70,11 +70,11 @@ def test_the_fingerprint_follows_many_updates() -> None:
     for _ in range(300):
         x, dy = torch.randn(32, 24), 0.1 * torch.randn(32, 40)
         gradient = x.T @ dy
-        fingerprint.add_gradient(x, dy, accumulate=False)
+        fingerprint.add_gradient(x, fingerprint.look(x), dy, fingerprint.look_back(dy), accumulate=False)
         fingerprint.step(step)
         before = w.clone()
         velocity = update(w, velocity, gradient, step)
-        assert fingerprint.output_is_right(x, x @ w)
+        assert fingerprint.output_is_right(fingerprint.look(x), x @ w)
     assert velocity is not None
     state = State(w, velocity, gradient)
     assert fingerprint.state_is_right(state)
@@ -94,14 +94,14 @@ def test_data_of_any_scale_raises_no_alarm() -> None:
             for mixes in (False, True):
                 w = scale * torch.rand(300, 20)
                 fingerprint = Fingerprint(State(w), probes=2, mixes=mixes)
-                assert fingerprint.output_is_right(scale * x, (scale * x) @ w)
+                assert fingerprint.output_is_right(fingerprint.look(scale * x), (scale * x) @ w)
 
 
 def test_divergence_is_not_blamed_on_a_worker() -> None:
     fingerprint = Fingerprint(State(torch.randn(3, 3)), probes=2, mixes=False)
     bad = torch.tensor([[1.0, torch.inf, 0.0]])
     with pytest.raises(KakuriError, match="KK-O32"):
-        fingerprint.output_is_right(bad, bad)
+        fingerprint.output_is_right(fingerprint.look(bad), bad)
 
 
 def scaled(op: Op, factor: float, after: int) -> Callable[[Message, Message], Message]:

@@ -2,8 +2,8 @@
 
 Q and R (one pair per layer, rotated at least every epoch) and P (fresh for every batch) are products of two rounds,
 each a random permutation, random signs and Hadamard transforms of blocks of up to 64 coordinates, so that every
-blinded value depends on up to 4,096 plain ones. P also mixes in shield rows: N twice below X, and M, -M below dY, as
-large as the values they hide. Then
+blinded value depends on up to 4,096 plain ones. P also mixes in shield rows: N twice below X, and M, -M below dY,
+uniform and as large in mean square as the values they hide. Then
 
     X'^T dY' = [X; N; N]^T P^T P [dY; M; -M] = X^T dY + N^T M - N^T M = dW, blinded by Q and R,
 
@@ -20,105 +20,76 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from kakuri import _blinding
 from kakuri.offload.masks import MaskStream
+from kakuri.offload.tiers.tier import Right
 
-BLOCK = 64
-ROUNDS = 2
 SHIELD_SHARE = 16
 """One pair of shield rows for each 2 * 16 rows."""
 
 
-def hadamard(size: int, dtype: torch.dtype) -> Tensor:
-    """(size, size) orthogonal and symmetric; size a power of two."""
-    matrix = torch.ones(1, 1, dtype=dtype)
-    while len(matrix) < size:
-        matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
-    return matrix.mul_(float(size) ** -0.5)
-
-
-def segments(size: int) -> list[tuple[int, int, int]]:
-    """(start, blocks, block) that cover ``size`` coordinates, the blocks powers of two of at most ``BLOCK``."""
-    found, start, block = [], 0, BLOCK
-    while start < size:
-        count = (size - start) // block
-        if count:
-            found.append((start, count, block))
-            start += count * block
-        block //= 2
-    return found
-
-
-def _transform(x: Tensor) -> Tensor:
-    """Hadamard transforms of the blocks of the last axis, a new tensor."""
-    done = torch.empty_like(x)
-    for start, count, block in segments(x.shape[1]):
-        stop = start + count * block
-        part = x[:, start:stop].reshape(-1, block) @ hadamard(block, x.dtype)
-        done[:, start:stop] = part.view(len(x), count * block)
-    return done
-
-
 @dataclass(frozen=True)
-class _Round:
-    index: Tensor
-    inverse: Tensor
-    sign: Tensor
+class MixedColumns:
+    """mask: over n columns."""
 
-
-@dataclass(frozen=True)
-class Mixing:
-    """An orthogonal matrix as rounds of permutation, signs and block Hadamard transforms."""
-
-    rounds: tuple[_Round, ...]
-
-    @classmethod
-    def draw(cls, stream: MaskStream, size: int) -> Mixing:
-        rounds = []
-        for _ in range(ROUNDS):
-            index = torch.from_numpy(stream.permutation(size))
-            rounds.append(_Round(index, torch.argsort(index), torch.from_numpy(stream.signs(size))))
-        return cls(tuple(rounds))
+    mask: _blinding.Mixing
 
     def apply(self, x: Tensor) -> Tensor:
-        for item in self.rounds:
-            x = _transform(x.index_select(1, item.index).mul_(item.sign.to(x.dtype)))
-        return x
+        return self._columns(x, undo=False)
 
     def undo(self, x: Tensor) -> Tensor:
-        for item in reversed(self.rounds):
-            x = _transform(x).mul_(item.sign.to(x.dtype)).index_select(1, item.inverse)
-        return x
+        return self._columns(x, undo=True)
+
+    def apply_to_weight(self, w: Tensor, right: Right) -> Tensor:
+        return _mix(w, self.mask, right)
+
+    def undo_on_weight(self, w: Tensor, right: Right) -> Tensor:
+        return _undo(w, self.mask, right, len(w))
+
+    def _columns(self, x: Tensor, *, undo: bool) -> Tensor:
+        x = x.detach().contiguous()
+        out = torch.empty_like(x)
+        self.mask.columns(x.numpy(), out.numpy(), undo=undo, threads=torch.get_num_threads())
+        return out
 
 
 @dataclass(frozen=True)
 class ShieldedRows:
-    """mixing: over ``rows`` and 2 * ``shields`` rows. noise_key: of the streams that the shields are drawn from, so
+    """mask: over ``rows`` and 2 * ``shields`` rows. noise_key: of the streams that the shields are drawn from, so
     that the same P meets the same shields when a worker's work is repeated elsewhere."""
 
-    mixing: Mixing
+    mask: _blinding.Mixing
     rows: int
     shields: int
     noise_key: bytes = field(repr=False)
 
-    def _shielded(self, x: Tensor, sign: float) -> Tensor:
-        stream = MaskStream(self.noise_key, ("M" if sign < 0 else "N",))
-        drawn = torch.from_numpy(stream.gaussian(self.shields * x.shape[1])).to(x.dtype)
-        shield = drawn.view(self.shields, x.shape[1]) * x.square().mean().sqrt()
-        return self.mixing.apply(torch.cat([x, shield, sign * shield]).T).T
+    @property
+    def blinded_rows(self) -> int:
+        return len(self.mask)
 
-    def apply(self, x: Tensor) -> Tensor:
-        return self._shielded(x, 1.0)
+    def apply(self, x: Tensor, right: Right, out: Tensor | None = None) -> Tensor:
+        return _mix(x, self.mask, right, out, self._shields(x, 1.0))
 
-    def apply_dual(self, dy: Tensor) -> Tensor:
-        return self._shielded(dy, -1.0)
+    def undo(self, y: Tensor, right: Right) -> Tensor:
+        return _undo(y, self.mask, right, self.rows)
 
-    def undo(self, y: Tensor) -> Tensor:
-        return self.mixing.undo(y.T).T[: self.rows]
+    def apply_dual(self, dy: Tensor, right: Right, out: Tensor | None = None) -> Tensor:
+        return _mix(dy, self.mask, right, out, self._shields(dy, -1.0))
 
     undo_dual = undo
+
+    def _shields(self, x: Tensor, sign: float) -> Tensor:
+        """(2 shields, n): noise of the mean square of x, and the same times ``sign``."""
+        count = self.shields * x.shape[1]
+        words = MaskStream(self.noise_key, ("M" if sign < 0 else "N",)).words(-(-count // 2)).view(np.int32)
+        rms = float(torch.linalg.vector_norm(x)) / max(x.numel(), 1) ** 0.5
+        noise = torch.from_numpy(words[:count] * (3.0**0.5 * 2.0**-31 * rms)).to(x.dtype)
+        noise = noise.view(self.shields, x.shape[1])
+        return torch.cat([noise, sign * noise])
 
 
 class BlockOrthogonal:
@@ -126,9 +97,28 @@ class BlockOrthogonal:
     mixes = True
     summary = "block-orthogonal mixing with shield rows; protects private initialisation, not a public base model"
 
-    def right(self, stream: MaskStream, size: int) -> Mixing:
-        return Mixing.draw(stream, size)
+    def right(self, stream: MaskStream, size: int) -> MixedColumns:
+        return MixedColumns(_blinding.Mixing(stream.words(2 * size)))
 
     def left(self, stream: MaskStream, rows: int) -> ShieldedRows:
         shields = -(-rows // (2 * SHIELD_SHARE))
-        return ShieldedRows(Mixing.draw(stream, rows + 2 * shields), rows, shields, stream.child_key())
+        mask = _blinding.Mixing(stream.words(2 * (rows + 2 * shields)))
+        return ShieldedRows(mask, rows, shields, stream.child_key())
+
+
+def _mix(
+    x: Tensor, rows: _blinding.Mixing, right: Right, out: Tensor | None = None, more: Tensor | None = None
+) -> Tensor:
+    assert isinstance(right, MixedColumns)
+    x = x.detach().contiguous()
+    out = x.new_empty(len(rows), x.shape[1]) if out is None else out
+    shields = None if more is None else more.numpy()
+    _blinding.mix(x.numpy(), rows, right.mask, out.numpy(), shields, threads=torch.get_num_threads())
+    return out
+
+
+def _undo(y: Tensor, rows: _blinding.Mixing, right: Right, kept: int) -> Tensor:
+    assert isinstance(right, MixedColumns)
+    out = y.new_empty(kept, y.shape[1])
+    _blinding.undo_mix(y.contiguous().numpy(), rows, right.mask, out.numpy(), threads=torch.get_num_threads())
+    return out

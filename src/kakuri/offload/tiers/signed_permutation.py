@@ -3,7 +3,7 @@
 P is a scaled permutation: row p[i] of X becomes row i of P X, times s[i] in [1/2, 2]. Q and R are signed permutations,
 hence orthogonal, and commute with every elementwise update.
 
-Guarantees: exact up to one rounding per value for the scales; nothing is mixed, so the worker's sums round as plain
+Guarantees: exact up to two roundings per value for the scales; nothing is mixed, so the worker's sums round as plain
 ones.
 Does not guarantee: much. The multiset of the magnitudes of every weight column, zeros, the signs' pattern within a
 row and the norms of gradients stay visible; whoever has the public model the training started from matches every row
@@ -20,43 +20,51 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kakuri import _blinding
 from kakuri.offload.masks import MaskStream
+from kakuri.offload.tiers.tier import Right
 
 
 @dataclass(frozen=True)
 class SignedColumns:
-    """index (n,), sign (n,): column j of x Q^-1 is column index[j] of x, times sign[j]."""
+    """mask: the order and the signs of n columns."""
 
-    index: Tensor
-    inverse: Tensor
-    sign: Tensor
+    mask: _blinding.Reordering
 
     def apply(self, x: Tensor) -> Tensor:
-        return x.index_select(1, self.index).mul_(self.sign.to(x.dtype))
+        return _reorder(x, _unchanged(len(x)), self)
 
     def undo(self, x: Tensor) -> Tensor:
-        return (x * self.sign.to(x.dtype)).index_select(1, self.inverse)
+        return _reorder(x, _unchanged(len(x)), self, undo=True)
+
+    def apply_to_weight(self, w: Tensor, right: Right) -> Tensor:
+        return _reorder(w, self.mask, right)
+
+    def undo_on_weight(self, w: Tensor, right: Right) -> Tensor:
+        return _reorder(w, self.mask, right, undo=True)
 
 
 @dataclass(frozen=True)
 class ScaledRows:
-    """index (b,), scale (b, 1): row i of P x is row index[i] of x, times scale[i]."""
+    """mask: the order and the scales of b rows."""
 
-    index: Tensor
-    inverse: Tensor
-    scale: Tensor
+    mask: _blinding.Reordering
 
-    def apply(self, x: Tensor) -> Tensor:
-        return x.index_select(0, self.index).mul_(self.scale.to(x.dtype))
+    @property
+    def blinded_rows(self) -> int:
+        return len(self.mask)
 
-    def undo(self, y: Tensor) -> Tensor:
-        return (y / self.scale.to(y.dtype)).index_select(0, self.inverse)
+    def apply(self, x: Tensor, right: Right, out: Tensor | None = None) -> Tensor:
+        return _reorder(x, self.mask, right, out)
 
-    def apply_dual(self, dy: Tensor) -> Tensor:
-        return dy.index_select(0, self.index).div_(self.scale.to(dy.dtype))
+    def undo(self, y: Tensor, right: Right) -> Tensor:
+        return _reorder(y, self.mask, right, undo=True)
 
-    def undo_dual(self, dx: Tensor) -> Tensor:
-        return (dx * self.scale.to(dx.dtype)).index_select(0, self.inverse)
+    def apply_dual(self, dy: Tensor, right: Right, out: Tensor | None = None) -> Tensor:
+        return _reorder(dy, self.mask, right, out, dual=True)
+
+    def undo_dual(self, dx: Tensor, right: Right) -> Tensor:
+        return _reorder(dx, self.mask, right, undo=True, dual=True)
 
 
 class SignedPermutation:
@@ -65,10 +73,29 @@ class SignedPermutation:
     summary = "permutations, as the document; broken by anyone with the public base model"
 
     def right(self, stream: MaskStream, size: int) -> SignedColumns:
-        index = torch.from_numpy(stream.permutation(size))
-        return SignedColumns(index, torch.argsort(index), torch.from_numpy(stream.signs(size)))
+        return SignedColumns(_blinding.Reordering(stream.words(size)))
 
     def left(self, stream: MaskStream, rows: int) -> ScaledRows:
-        index = torch.from_numpy(stream.permutation(rows))
-        scale = torch.from_numpy(np.exp2(2.0 * stream.uniform(rows) - 1.0))
-        return ScaledRows(index, torch.argsort(index), scale[:, None])
+        words = stream.words(rows)
+        return ScaledRows(_blinding.Reordering(words, np.exp2(2.0 * stream.uniform(rows) - 1.0)))
+
+
+def _reorder(
+    x: Tensor,
+    rows: _blinding.Reordering,
+    right: Right,
+    out: Tensor | None = None,
+    *,
+    undo: bool = False,
+    dual: bool = False,
+) -> Tensor:
+    assert isinstance(right, SignedColumns)
+    x = x.detach().contiguous()
+    out = torch.empty_like(x) if out is None else out
+    _blinding.reorder(x.numpy(), rows, right.mask, out.numpy(), undo=undo, dual=dual, threads=torch.get_num_threads())
+    return out
+
+
+def _unchanged(rows: int) -> _blinding.Reordering:
+    """Every row where it is: the largest word leaves its coordinate in place."""
+    return _blinding.Reordering(np.full(rows, np.iinfo(np.uint64).max), np.ones(rows))

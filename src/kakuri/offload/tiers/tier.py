@@ -35,21 +35,35 @@ class Right(Protocol):
     def undo(self, x: Tensor) -> Tensor:
         """x (r, n) -> x Q."""
 
+    def apply_to_weight(self, w: Tensor, right: Right) -> Tensor:
+        """w (n, m) -> Q w R^-1, with R of the same tier."""
+
+    def undo_on_weight(self, w: Tensor, right: Right) -> Tensor:
+        """w (n, m) -> Q^-1 w R."""
+
 
 class Left(Protocol):
-    """An invertible matrix P over the b rows of a batch and whatever rows the tier adds."""
+    """An invertible matrix P over the b rows of a batch and whatever rows the tier adds.
 
-    def apply(self, x: Tensor) -> Tensor:
-        """x (b, n) -> P x, possibly with rows added."""
+    Every method also applies ``right``, which is of the same tier, to the columns: both sides in one call, so that
+    ``out``, which may lie in shared memory, never holds what is blinded on one side only.
+    """
 
-    def undo(self, y: Tensor) -> Tensor:
-        """y -> the b rows of P^-1 y."""
+    @property
+    def blinded_rows(self) -> int:
+        """b and the added rows."""
 
-    def apply_dual(self, dy: Tensor) -> Tensor:
-        """dy (b, m) -> P^-T dy, possibly with rows added."""
+    def apply(self, x: Tensor, right: Right, out: Tensor | None = None) -> Tensor:
+        """x (b, n) -> P x Q^-1."""
 
-    def undo_dual(self, dx: Tensor) -> Tensor:
-        """dx -> the b rows of P^T dx."""
+    def undo(self, y: Tensor, right: Right) -> Tensor:
+        """y -> the b rows of P^-1 y R."""
+
+    def apply_dual(self, dy: Tensor, right: Right, out: Tensor | None = None) -> Tensor:
+        """dy (b, m) -> P^-T dy R^-1."""
+
+    def undo_dual(self, dx: Tensor, right: Right) -> Tensor:
+        """dx -> the b rows of P^T dx Q."""
 
 
 class Tier(Protocol):
@@ -74,8 +88,8 @@ class Blinding:
 
     def weight(self, w: Tensor) -> Tensor:
         """W (n, m) -> Q W R^-1."""
-        return self.r.apply(self.q.apply(w.T).T)
+        return self.q.apply_to_weight(w, self.r)
 
     def unweight(self, w: Tensor) -> Tensor:
         """W' -> W."""
-        return self.r.undo(self.q.undo(w.T).T)
+        return self.q.undo_on_weight(w, self.r)

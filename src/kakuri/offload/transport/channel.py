@@ -12,6 +12,7 @@ import os
 import socket
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from kakuri.errors import KakuriError
@@ -60,15 +61,24 @@ class Channel:
         self._outgoing: Arena | None = None
         self._incoming: Arena | None = None
 
+    def room(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Shared memory for the first tensor of the next message, which is then sent without a copy. The peer can
+        read it while it is written."""
+        item = Descriptor(dtype, shape, 0)
+        try:
+            return self._arena(item.nbytes).view(item)
+        except OSError as error:
+            raise lost(str(error)) from None
+
     def send(self, message: Message) -> None:
         places = _places(message.tensors)
-        total = places[-1]
         try:
-            if message.tensors and (self._outgoing is None or self._outgoing.size_bytes < total):
-                self._grow(total)
-            for tensor, place in zip(message.tensors, places, strict=False):
-                if self._outgoing is not None and tensor.numel():
-                    self._outgoing.view(Descriptor(tensor.dtype, tuple(tensor.shape), place)).copy_(tensor)
+            if message.tensors:
+                arena = self._arena(places[-1])
+                for tensor, place in zip(message.tensors, places, strict=False):
+                    target = arena.view(Descriptor(tensor.dtype, tuple(tensor.shape), place))
+                    if target.data_ptr() != tensor.data_ptr():
+                        target.copy_(tensor)
             data = pack(message, places[:-1])
             self._socket.sendall(data)
         except OSError as error:
@@ -99,7 +109,10 @@ class Channel:
                 arena.close()
         self._outgoing = self._incoming = None
 
-    def _grow(self, needed_bytes: int) -> None:
+    def _arena(self, needed_bytes: int) -> Arena:
+        """The outgoing memory, a larger one when it does not hold ``needed_bytes``."""
+        if self._outgoing is not None and self._outgoing.size_bytes >= needed_bytes:
+            return self._outgoing
         size_bytes = _FIRST_ARENA_BYTES
         while size_bytes < needed_bytes:
             size_bytes *= 2
@@ -109,6 +122,7 @@ class Channel:
             self._outgoing.close()
         self._outgoing = Arena.create(size_bytes)
         socket.send_fds(self._socket, [pack(Message(Op.ARENA), ())], [self._outgoing.descriptor])
+        return self._outgoing
 
     def _adopt(self, file: int) -> None:
         if self._incoming is not None:

@@ -39,11 +39,10 @@ class Op(IntEnum):
     BACKWARD = 3
     STEP = 4
     FETCH = 5
-    FORGET = 6
-    DROP = 7
-    MULTIPLY = 8
-    CLOSE = 9
-    ARENA = 10
+    DROP = 6
+    MULTIPLY = 7
+    CLOSE = 8
+    ARENA = 9
     DONE = 100
     REFUSED = 101
 

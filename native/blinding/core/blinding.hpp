@@ -1,0 +1,25 @@
+// Purpose: masks applied to whole matrices, on several threads where there is work for them.
+#pragma once
+
+#include "masks.hpp"
+
+namespace kakuri::blinding {
+
+// All matrices row-major; shapes are checked by the caller. `out` receives results only, nothing in between.
+// out (b, n): rows and columns of x (b, n) permuted and scaled.
+template <typename T>
+void reorder(const T* x, const Reordering& rows, const Reordering& columns, bool undo, bool dual, T* out, int threads);
+
+// out (b, n): each row of x mixed, n = q.size().
+template <typename T>
+void mix_columns(const T* x, std::size_t b, const Mixing& q, bool undo, T* out, int threads);
+
+// out (p.size(), n): x (x.rows, n) and the rows behind it mixed in rows by p and in columns by q.
+template <typename T>
+void mix(RowsOf<T> x, const Mixing& p, const Mixing& q, T* out, int threads);
+
+// out (rows, n): the first rows of what y (p.size(), n) was mixed from.
+template <typename T>
+void undo_mix(const T* y, const Mixing& p, const Mixing& q, std::size_t rows, T* out, int threads);
+
+}  // namespace kakuri::blinding
