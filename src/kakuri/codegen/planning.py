@@ -153,6 +153,7 @@ def plan(
     if found:
         raise KakuriError.collect([Problem(p.code, f"{p.op} {p.what}", where=p.node, hint=p.hint) for p in found])
     program = lower(prepared)
+    chosen = chosen.for_dots() if program.multiplies_bytes else chosen
     return CodegenPlan(program.name, net, prepared, program, chosen, entry, protect, weights, comments)
 
 
