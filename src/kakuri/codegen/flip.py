@@ -25,11 +25,17 @@ class Flip(Operation):
     def writes(self) -> tuple[View, ...]:
         return (self.target,)
 
+    @property
+    def runtime(self) -> tuple[str, ...]:
+        return ("flip.h",)
+
     def body(self) -> str:
         axes = axes_of([self.target, self.source])
         inner = axes[-1] if axes else Axis(1, (1, 1))
         head = [f"{self.target.element.c} *q = {pointer(self.target)};"]
         head.append(f"const {self.source.element.c} *p = {pointer(self.source)};")
+        if inner.strides == (1, 1):
+            return nest(head, axes[:-1], ["q", "p"], [f"kk_flip(p, q, {inner.size});"])
         step = [
             f"for (int i = 0; i < {inner.size}; i++)",
             f"    q[i * {inner.strides[0]}] = ({self.target.element.c})(p[i * {inner.strides[1]}] ^ 128);",

@@ -170,7 +170,9 @@ class Source:
         for name, view in program.values.items():
             if view.storage.kind is Kind.ARENA:
                 values[view.four_axes() if len(view.shape) == 3 and view not in writers else view].append(name)
-        signed = {value.name for node in self.plan.net.graph for value in node.outputs if value.dtype == ir.DataType.INT8}
+        graph = self.plan.net.graph
+        computed = [*graph.inputs, *(value for node in graph for value in node.outputs)]
+        signed = {value.name for value in computed if value.dtype == ir.DataType.INT8}
         found = []
         for view, names in values.items():  # several names: each was computed in place of the one before
             for name, step in zip(names, writers.get(view, [])[-len(names) :], strict=False):

@@ -141,14 +141,14 @@ KK_FUNCTION void kk_dot_totals(const kk_dot *g, const uint8_t *a, int pixels, in
 
 /* One output row of `pixels` pixels against the columns n, n + 1, ... of a tile of nv vectors. */
 KK_INLINE void kk_dot_row(const kk_dot *g, const uint8_t *a, const int8_t *b, ptrdiff_t width, const int32_t *table,
-                          const int32_t *totals, uint8_t *c, int pixels, int most, int nv, int columns)
+                          const kk_multiplier_set *set, const int32_t *totals, uint8_t *c, int pixels, int most, int nv, int columns)
 {
     int tiles = (pixels + most - 1) / most, low = pixels / tiles, larger = pixels % tiles;
     vi sums[KK_DOT_MR * 4];
     for (int t = 0; t < tiles; t++) {
         int mr = low + (t < larger);
         kk_dot_tiles[nv][mr](g, a, b, width, (ptrdiff_t)g->K * KK_DOT_PANEL, table, sums);
-        kk_levels_put(&g->levels, table, sums, mr, nv, g->zero, totals, c, g->c_px, columns);
+        kk_levels_put(&g->levels, set, table, sums, 4, mr, nv, g->zero, totals, c, g->c_px, columns);
         a += mr * g->a_px;
         c += mr * g->c_px;
         totals += mr;
@@ -174,9 +174,11 @@ KK_FUNCTION void kk_dot_rows(const kk_dot *g, const uint8_t *a, const int8_t *b,
         int columns = nv * KK_VL < end - n ? nv * KK_VL : end - n;
         int most = nv == 4 ? most_wide : KK_DOT_MR;
         const int8_t *panel_at = b + (ptrdiff_t)panel * g->K * KK_DOT_PANEL + inside * 4;
+        kk_multiplier_set set;
+        kk_prepare_levels(&g->levels, table + n, nv, &set);
         for (int h = 0; h < rows; h++)
-            kk_dot_row(g, a + h * g->a_row, panel_at, width, table + n, totals + h * pixels, c + h * g->c_row + n,
-                       pixels, most, nv, columns);
+            kk_dot_row(g, a + h * g->a_row, panel_at, width, table + n, &set, totals + h * pixels,
+                       c + h * g->c_row + n, pixels, most, nv, columns);
         n += columns;
     }
 }

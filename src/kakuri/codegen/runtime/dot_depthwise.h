@@ -9,6 +9,7 @@ typedef struct {
 } kk_dot_depthwise;
 
 #define KK_DOT_DEPTHWISE_PIXELS 4
+#define KK_DOT_DEPTHWISE_RUN 32
 
 /* Up to four rows of one column of taps, a byte of each lane from each. */
 KK_INLINE kk_dot_a kk_dot_column(const uint8_t *a, ptrdiff_t row, const int rows, int n)
@@ -23,14 +24,14 @@ KK_INLINE kk_dot_a kk_dot_column(const uint8_t *a, ptrdiff_t row, const int rows
     return kk_dot_prepare(packed);
 }
 
+/* The sums of `pixels` neighbouring pixels, n channels. */
 KK_INLINE void kk_dot_depthwise_pixels(const kk_dot_depthwise *g, const uint8_t *restrict a, const int8_t *restrict w,
-                                       vi start, uint8_t *restrict c, const int32_t *table, const int kh, const int kw,
-                                       const int stride, const int shared, const int pixels, int n)
+                                       vi start, vi *restrict sums, const int kh, const int kw, const int stride,
+                                       const int shared, const int pixels, const int n)
 {
-    enum { P = KK_DOT_DEPTHWISE_PIXELS };
     const ptrdiff_t tap = (ptrdiff_t)g->levels.columns * 4;
     const int groups = (kh + 3) / 4;
-    vi acc[P], sums[4 * P];
+    vi acc[KK_DOT_DEPTHWISE_PIXELS];
 #pragma GCC unroll 4
     for (int t = 0; t < pixels; t++)
         acc[t] = start;
@@ -58,35 +59,40 @@ KK_INLINE void kk_dot_depthwise_pixels(const kk_dot_depthwise *g, const uint8_t 
         }
 #pragma GCC unroll 4
     for (int t = 0; t < pixels; t++)
-        sums[4 * t] = acc[t];
-    kk_levels_put(&g->levels, table, sums, pixels, 1, 0, 0, c, g->c_px, n);
+        sums[t] = acc[t];
+}
+
+/* A run of pixels, n channels from the first of a vector: sums first, then levels. */
+KK_INLINE void kk_dot_depthwise_run(const kk_dot_depthwise *g, const uint8_t *a, const int8_t *w, const int32_t *table,
+                                    uint8_t *c, const int kh, const int kw, const int stride, const int shared,
+                                    const int n)
+{
+    vi sums[KK_DOT_DEPTHWISE_RUN];
+    const vi start = vild(table);
+    kk_multiplier_set set;
+    kk_prepare_levels(&g->levels, table, 1, &set);
+    const int step = KK_DOT_DEPTHWISE_PIXELS;
+    for (int m = 0; m < g->W; m += KK_DOT_DEPTHWISE_RUN) {
+        int run = g->W - m < KK_DOT_DEPTHWISE_RUN ? g->W - m : KK_DOT_DEPTHWISE_RUN, k = 0;
+        const uint8_t *from = a + (ptrdiff_t)m * stride * g->a_px;
+        for (; n == KK_VL && k + step <= run; k += step)
+            kk_dot_depthwise_pixels(g, from + k * stride * g->a_px, w, start, sums + k, kh, kw, stride, shared, step, n);
+        for (; k < run; k++)
+            kk_dot_depthwise_pixels(g, from + k * stride * g->a_px, w, start, sums + k, kh, kw, stride, shared, 1, n);
+        kk_levels_put(&g->levels, &set, table, sums, 1, run, 1, 0, 0, c + m * g->c_px, g->c_px, n);
+    }
 }
 
 /* shared: taps are one pixel apart, so that neighbouring outputs share their loads. */
 KK_INLINE void kk_dot_depthwise_row(const kk_dot_depthwise *g, const uint8_t *a, const int8_t *w, const int32_t *table,
                                     uint8_t *c, const int kh, const int kw, const int stride, const int shared)
 {
-    const int step = KK_DOT_DEPTHWISE_PIXELS;
+    if (g->C < KK_VL) {
+        kk_dot_depthwise_run(g, a, w, table, c, kh, kw, stride, shared, g->C);
+        return;
+    }
     for (int n = 0; n < g->C; n += KK_VL) {
-        int left = g->C - n;
-        if (left < KK_VL && n > 0) {
-            n = g->C - KK_VL;
-            left = KK_VL;
-        }
-        vi start = vild(table + n);
-        const int8_t *taps = w + 4 * n;
-        int m = 0;
-        if (left >= KK_VL) {
-            for (; m + step <= g->W; m += step)
-                kk_dot_depthwise_pixels(g, a + m * stride * g->a_px + n, taps, start, c + m * g->c_px + n, table + n,
-                                        kh, kw, stride, shared, step, KK_VL);
-            for (; m < g->W; m++)
-                kk_dot_depthwise_pixels(g, a + m * stride * g->a_px + n, taps, start, c + m * g->c_px + n, table + n,
-                                        kh, kw, stride, shared, 1, KK_VL);
-        } else {
-            for (; m < g->W; m++)
-                kk_dot_depthwise_pixels(g, a + m * stride * g->a_px + n, taps, start, c + m * g->c_px + n, table + n,
-                                        kh, kw, stride, shared, 1, left);
-        }
+        n = g->C - n < KK_VL ? g->C - KK_VL : n; /* the last vector starts earlier */
+        kk_dot_depthwise_run(g, a + n, w + 4 * n, table + n, c + n, kh, kw, stride, shared, KK_VL);
     }
 }

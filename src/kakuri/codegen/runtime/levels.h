@@ -34,6 +34,13 @@ KK_INLINE vi viclamp(vi v, int32_t low, int32_t high)
 /* n <= KK_VL bytes as lanes. */
 KK_INLINE vi kk_bytes(const uint8_t *p, int n)
 {
+#if defined(KK_AVX512)
+    const __mmask16 some = (__mmask16)((1u << n) - 1);
+    return (vi)_mm512_cvtepu8_epi32(n == KK_VL ? _mm_loadu_si128((const __m128i *)p) : _mm_maskz_loadu_epi8(some, p));
+#elif defined(KK_AVX2)
+    if (n == KK_VL)
+        return (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+#endif
     vb bytes = {0};
     if (n == KK_VL)
         memcpy(&bytes, p, KK_VL);
@@ -121,7 +128,7 @@ KK_INLINE kk_multipliers kk_multipliers_at(const kk_levels *q, const int32_t *ta
                             kk_start(r0, q->point),
                             kk_start(r1, q->point),
                             _mm512_add_epi64(r0, _mm512_set1_epi64(31)),
-                            _mm512_sub_epi64(r1, _mm512_set1_epi64(1))};
+                            _mm512_sub_epi32(r, _mm512_set1_epi32(1))};
 }
 KK_INLINE vi kk_level(const kk_multipliers *m, vi sum, const int has_sign)
 {
@@ -133,8 +140,8 @@ KK_INLINE vi kk_level(const kk_multipliers *m, vi sum, const int has_sign)
         odd = _mm512_mask_sub_epi64(odd, _mm512_movepi64_mask(odd), odd, step);
     }
     even = _mm512_srav_epi64(_mm512_add_epi64(even, m->even_start), m->even_shift);
-    odd = _mm512_srav_epi64(_mm512_add_epi64(odd, m->odd_start), m->odd_shift);
-    return (vi)_mm512_mask_mov_epi32(even, 0xaaaa, odd);
+    odd = _mm512_add_epi64(odd, m->odd_start);
+    return (vi)_mm512_mask_srav_epi32(even, 0xaaaa, odd, m->odd_shift);
 }
 #elif defined(KK_AVX2)
 /* Shifts of 64 bits are logical here: 2^62 is added before, and what it becomes is taken off after. */
@@ -207,36 +214,85 @@ KK_INLINE vi kk_level(const kk_multipliers *m, vi sum, const int has_sign)
 }
 #endif
 
-/* sums[row][4]: nv vectors of columns for each of `rows` pixels; zero * totals[row] is taken off first. */
-KK_INLINE void kk_levels_vector(const kk_levels *q, const int32_t *table, const vi *sums, int rows, int nv,
-                                int32_t zero, const int32_t *totals, uint8_t *c, ptrdiff_t c_px, int columns,
-                                const int has_sign)
+/* The multipliers of nv vectors of columns. The general modes have none. */
+typedef struct {
+    kk_multipliers of[4];
+} kk_multiplier_set;
+KK_INLINE void kk_prepare_levels(const kk_levels *q, const int32_t *table, int nv, kk_multiplier_set *set)
 {
+    if (q->mode == KK_LEVELS_POSITIVE || q->mode == KK_LEVELS_SIGNED)
+        for (int j = 0; j < nv; j++)
+            set->of[j] = kk_multipliers_at(q, table + j * KK_VL);
+}
+
+#if defined(KK_AVX512)
+/* As below for two full vectors: two pixels are packed at once. */
+KK_INLINE void kk_levels_two(const kk_levels *q, const kk_multiplier_set *set, const vi *sums, int rows, int32_t zero,
+                             const int32_t *totals, uint8_t *c, ptrdiff_t c_px, const int has_sign, const int has_zero)
+{
+    const kk_multipliers m0 = set->of[0], m1 = set->of[1];
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i low = _mm512_set1_epi8((char)q->low), high = _mm512_set1_epi8((char)q->high);
+    for (int i = 0; i < rows; i += 2) {
+        __m512i words[2];
+        const int last = i + 1 == rows;
+#pragma GCC unroll 2
+        for (int t = 0; t < 2; t++) {
+            const int row = i + (last ? 0 : t);
+            vi x0 = sums[4 * row], x1 = sums[4 * row + 1];
+            if (has_zero) {
+                x0 -= vidup(zero * totals[row]);
+                x1 -= vidup(zero * totals[row]);
+            }
+            words[t] = _mm512_packs_epi32((__m512i)kk_level(&m0, x0, has_sign), (__m512i)kk_level(&m1, x1, has_sign));
+        }
+        __m512i bytes = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(words[0], words[1]));
+        bytes = _mm512_min_epu8(high, _mm512_max_epu8(low, bytes));
+        _mm256_storeu_si256((__m256i *)(c + i * c_px), _mm512_castsi512_si256(bytes));
+        if (!last)
+            _mm256_storeu_si256((__m256i *)(c + (i + 1) * c_px), _mm512_extracti64x4_epi64(bytes, 1));
+    }
+}
+#endif
+
+/* sums[row][pitch]: nv vectors of columns for each of `rows` pixels; zero * totals[row] is taken off first. */
+KK_INLINE void kk_levels_vector(const kk_levels *q, const kk_multiplier_set *set, const vi *sums, int pitch, int rows,
+                                int nv, int32_t zero, const int32_t *totals, uint8_t *c, ptrdiff_t c_px, int columns,
+                                const int has_sign, const int has_zero)
+{
+#if defined(KK_AVX512)
+    if (nv == 2 && columns == 32 && pitch == 4) {
+        kk_levels_two(q, set, sums, rows, zero, totals, c, c_px, has_sign, has_zero);
+        return;
+    }
+#endif
     for (int j = 0; j < nv; j++) {
-        const kk_multipliers m = kk_multipliers_at(q, table + j * KK_VL);
+        const kk_multipliers m = set->of[j];
         int n = columns - j * KK_VL < KK_VL ? columns - j * KK_VL : KK_VL;
         for (int i = 0; i < rows; i++) {
-            vi x = sums[4 * i + j];
-            if (zero)
+            vi x = sums[pitch * i + j];
+            if (has_zero)
                 x -= vidup(zero * totals[i]);
             kk_put_bytes(c + i * c_px + j * KK_VL, viclamp(kk_level(&m, x, has_sign), q->low, q->high), n);
         }
     }
 }
-KK_FUNCTION void kk_levels_put(const kk_levels *q, const int32_t *table, const vi *sums, int rows, int nv, int32_t zero,
-                               const int32_t *totals, uint8_t *c, ptrdiff_t c_px, int columns)
+KK_FUNCTION void kk_levels_put(const kk_levels *q, const kk_multiplier_set *set, const int32_t *table, const vi *sums,
+                               int pitch, int rows, int nv, int32_t zero, const int32_t *totals, uint8_t *c,
+                               ptrdiff_t c_px, int columns)
 {
-    if (q->mode == KK_LEVELS_POSITIVE) {
-        kk_levels_vector(q, table, sums, rows, nv, zero, totals, c, c_px, columns, 0);
-        return;
-    }
-    if (q->mode == KK_LEVELS_SIGNED) {
-        kk_levels_vector(q, table, sums, rows, nv, zero, totals, c, c_px, columns, 1);
-        return;
-    }
-    for (int i = 0; i < rows; i++)
-        for (int n = 0; n < columns; n++) {
-            int32_t x = sums[4 * i + n / KK_VL][n % KK_VL] - (zero ? zero * totals[i] : 0);
-            c[i * c_px + n] = (uint8_t)kk_bounded(q, kk_scaled(q, table + n, x));
-        }
+    if (q->mode == KK_LEVELS_POSITIVE && !zero)
+        kk_levels_vector(q, set, sums, pitch, rows, nv, zero, totals, c, c_px, columns, 0, 0);
+    else if (q->mode == KK_LEVELS_POSITIVE)
+        kk_levels_vector(q, set, sums, pitch, rows, nv, zero, totals, c, c_px, columns, 0, 1);
+    else if (q->mode == KK_LEVELS_SIGNED && !zero)
+        kk_levels_vector(q, set, sums, pitch, rows, nv, zero, totals, c, c_px, columns, 1, 0);
+    else if (q->mode == KK_LEVELS_SIGNED)
+        kk_levels_vector(q, set, sums, pitch, rows, nv, zero, totals, c, c_px, columns, 1, 1);
+    else
+        for (int i = 0; i < rows; i++)
+            for (int n = 0; n < columns; n++) {
+                int32_t x = sums[pitch * i + n / KK_VL][n % KK_VL] - (zero ? zero * totals[i] : 0);
+                c[i * c_px + n] = (uint8_t)kk_bounded(q, kk_scaled(q, table + n, x));
+            }
 }

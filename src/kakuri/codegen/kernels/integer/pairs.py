@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from kakuri.codegen.kernels.integer.kernel import IntegerKernel, bounds, name_of, operand_view, point
 from kakuri.codegen.kernels.integer.levels import mode_of
 from kakuri.codegen.kernels.integer.lookup import levels_of_type
+from kakuri.codegen.literals import float_literal
 from kakuri.codegen.loops import Axis, axes_of, nest
 from kakuri.codegen.lowering import Lowering
 from kakuri.codegen.program import Operation, pointer
@@ -25,12 +26,16 @@ from kakuri.model.quantized.fixed_point import multiply, quantize_multiplier
 from kakuri.model.quantized.kernels.common import core
 
 _LEFT_SHIFT = 20
+_NUDGES, _NUDGE = 24, 2.0**-18
 Int64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Pairs(Operation):
-    """tables: int32 (2, 256), what each operand's level contributes. product: contributions are multiplied."""
+    """tables: int32 (2, 256), what each operand's level contributes. product: contributions are multiplied.
+
+    quick: as ``quick_sum`` finds it.
+    """
 
     name: str
     operands: tuple[View, View]
@@ -39,6 +44,7 @@ class Pairs(Operation):
     multiplier: tuple[int, int]
     levels: tuple[int, int, int, int]
     product: bool
+    quick: tuple[float, float, float] | None
 
     @property
     def reads(self) -> tuple[View, ...]:
@@ -65,7 +71,12 @@ class Pairs(Operation):
             f"const uint8_t *p0 = {pointer(self.operands[0])}, *p1 = {pointer(self.operands[1])};",
         ]
         steps = ", ".join(str(stride) for stride in inner.strides)
-        call = f"kk_pairs(&g, row, tables, q, p0, p1, {inner.size}, {steps}, {int(self.product)});"
+        call = f"kk_pairs(&g, row, tables, q, p0, p1, {inner.size}, {steps}, {int(self.product)})"
+        if self.quick is not None and inner.strides == (1, 1, 1):
+            head.append(f"static const float abc[3] = {{{', '.join(float_literal(item) for item in self.quick)}}};")
+            head.append("(void)tables, (void)row, (void)KK_PROVEN(abc, abc);")
+            call = f"KK_PROVEN(kk_pairs_proven(&g, abc, q, p0, p1, {inner.size}), {call})"
+        call += ";"
         return nest(head, axes[:-1], ["q", "p0", "p1"], [call])
 
 
@@ -78,11 +89,34 @@ def _lower(walk: Lowering, region: Region) -> None:
     tables, multiplier = _product(region) if product else _sum(region)
     largest = np.abs(tables).max(axis=1)
     bound = int(largest[0] * largest[1] if product else largest.sum())
-    mode = mode_of(region, np.array([multiplier[1]]), bound)
+    levels = (mode_of(region, np.array([multiplier[1]]), bound), point(region.output), *bounds(region))
+    quick = None if product else quick_sum(tables, multiplier, levels[1:])
     stored = walk.weights.add(tables.astype(np.int32))
     spread = (views[0].broadcast(shape), views[1].broadcast(shape))
-    levels = (mode, point(region.output), *bounds(region))
-    walk.emit(Pairs(name_of(region), spread, stored, target, multiplier, levels, product))
+    walk.emit(Pairs(name_of(region), spread, stored, target, multiplier, levels, product, quick))
+
+
+def quick_sum(
+    tables: Int64, multiplier: tuple[int, int], levels: tuple[int, int, int]
+) -> tuple[float, float, float] | None:
+    """(a, b, c) such that round(x0 a + (x1 b + c)) in float32, fused, is the exact level for all 65,536 pairs.
+
+    None when no candidate near the real factors passes the whole table; levels: zero point, low, high.
+    """
+    middle, low, high = levels
+    exact = np.clip(multiply(tables[0][:, None] + tables[1][None, :], *multiplier) + middle, low, high)
+    real = multiplier[0] * 2.0 ** (multiplier[1] - 31)
+    slopes = [real * (float(table[-1]) - float(table[0])) / 255 for table in tables]
+    offset = real * (float(tables[0][0]) + float(tables[1][0])) + middle
+    x0, x1 = np.arange(256.0)[:, None], np.arange(256.0)[None, :]
+    for nudge in sorted(range(-_NUDGES, _NUDGES + 1), key=abs):
+        a, b = (np.float32(slope) for slope in slopes)
+        c = np.float32(offset + nudge * _NUDGE)
+        inner = (x1 * float(b) + float(c)).astype(np.float32).astype(np.float64)
+        found = np.clip(np.rint((x0 * float(a) + inner).astype(np.float32)), low, high)
+        if np.array_equal(found, exact):
+            return float(a), float(b), float(c)
+    return None
 
 
 def _centred(region: Region, index: int) -> Int64:
