@@ -21,7 +21,19 @@ from kakuri.model.support import not_yet, problem
 
 #: Operators whose computed inputs and outputs may be whole numbers; all others compute on float32.
 _ANY_TYPE = frozenset(
-    {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split", "Identity", "Gather", "Cast", "Concat"}
+    {
+        "Reshape",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
+        "Transpose",
+        "Slice",
+        "Split",
+        "Identity",
+        "Gather",
+        "Cast",
+        "Concat",
+    }
     | {"Pad", "MaxPool", "ArgMax", "QuantizeLinear", "DequantizeLinear", "Expand"}
 )
 

@@ -44,8 +44,7 @@ class ClearHalo(Operation):
             if left:
                 lines.append(f"        memset(a + (ptrdiff_t)y * {row}, {self.fill}, {left * pixel * size});")
             if right:
-                lines.append(
-                    f"        memset(a + (ptrdiff_t)y * {row} + {(left + width) * pixel}, {self.fill}, {right * pixel * size});"
-                )
+                end = (left + width) * pixel
+                lines.append(f"        memset(a + (ptrdiff_t)y * {row} + {end}, {self.fill}, {right * pixel * size});")
             lines.append("    }")
         return "\n".join([*lines, "}"])

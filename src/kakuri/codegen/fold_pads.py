@@ -1,7 +1,8 @@
 """Explicit padding with zeros becomes padding of the convolution that reads it.
 
 Requires: static shapes; convolutions that state their pads.
-Ensures: no Pad with zeros, or with a zero point before DequantizeLinear, on rows and columns only, feeds exactly one Conv.
+Ensures: no Pad with zeros (or with the zero point, before DequantizeLinear), on rows and columns only, feeds exactly
+one Conv.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from kakuri.errors import KakuriError
 class Isa:
     """lanes: floats of a vector. pixels, wide_pixels: rows of a register tile of two, and of four vectors.
 
-    dot_pixels, dot_wide_pixels: the same for products of 8-bit numbers. test: C expression that says at run time whether the processor has it; empty when it always has.
+    dot_pixels, dot_wide_pixels: the same for products of bytes. test: C expression that says at run time whether
+    the processor has it; empty when it always has.
     """
 
     name: str

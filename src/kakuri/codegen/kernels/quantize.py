@@ -70,7 +70,9 @@ def _quantize(walk: Lowering, node: ir.Node) -> None:
     if source_of(node):
         steps.append("y += (s - y >= 0.5f) - (s - y <= -0.5f);")
     else:
-        steps.append("y += (s - y > 0.5f || (s - y == 0.5f && (y & 1))) - (s - y < -0.5f || (s - y == -0.5f && (y & 1)));")
+        steps.append(
+            "y += (s - y > 0.5f || (s - y == 0.5f && (y & 1))) - (s - y < -0.5f || (s - y == -0.5f && (y & 1)));"
+        )
     steps.append(f"y += {zero + lift};")
     steps.append("y = y < 0 ? 0 : y > 255 ? 255 : y;")
     walk.emit(Convert(node.name or "quantize", source, target, " ".join(steps)))

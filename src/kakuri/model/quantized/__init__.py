@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Operand", "Region", "integer_values", "needed", "regions"]
 
-_HOMES = {"Operand": "reading", "Region": "reading", "integer_values": "executor", "needed": "reading", "regions": "reading"}
+_HOMES = {
+    "Operand": "reading",
+    "Region": "reading",
+    "integer_values": "executor",
+    "needed": "reading",
+    "regions": "reading",
+}
 
 
 def __getattr__(name: str) -> object:

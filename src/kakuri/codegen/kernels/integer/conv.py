@@ -46,10 +46,11 @@ def _lower(walk: Lowering, region: Region) -> None:
     if source.storage.kind is Kind.INPUT and source.shape[1] % QUAD:
         source = walk.arranged(source, last_order(4))  # the caller's memory may end where the map ends
     target = output(walk, region, last_order(rank)).four_axes()
-    walk.emit(_dot(walk, region, source, target, window, group))
+    walk.emit(_dot(walk, region, source, target, window))
 
 
-def _dot(walk: Lowering, region: Region, source: View, target: View, window: Window, group: int) -> Dot:
+def _dot(walk: Lowering, region: Region, source: View, target: View, window: Window) -> Dot:
+    group = integer(core(region), "group", 1)
     signed = signed_weights(region)
     weights = signed.weights if signed.weights.ndim == 4 else signed.weights[:, :, None]
     channels, inputs, kh, kw = weights.shape

@@ -75,8 +75,8 @@ class Dot(Operation):
             f"for (ptrdiff_t n = 0; n < {count}; n++)",
             f"    for (ptrdiff_t k = 0; k < {groups}; k++)",
             f"        kk_dot_run(&g, a + n * {a_sample} + k * {a_group}, b + k * {b_group},",
-            f"                   table + k * {self.levels.group_step}, (int32_t *)S, c + n * {c_sample} + k * {c_group},",
-            f"                   {self.geometry.H});",
+            f"                   table + k * {self.levels.group_step}, (int32_t *)S,",
+            f"                   c + n * {c_sample} + k * {c_group}, {self.geometry.H});",
         ]
         return "\n".join(lines)
 

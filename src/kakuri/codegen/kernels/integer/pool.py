@@ -71,25 +71,38 @@ def _average(walk: Lowering, region: Region) -> None:
 
 
 def _reduce(walk: Lowering, region: Region) -> None:
-    """The whole map is one window; a mean has the count in its multiplier."""
-    node = core(region)
-    source = walk.channels_last(operand_view(walk, region)).four_axes()
+    """One window over the reduced axes; a mean has the count in its multiplier."""
+    node, whole = core(region), operand_view(walk, region)
+    kept, gone = _axes(region)
+    source = walk.channels_last(_four(whole, kept, gone))
     height, width = source.shape[2:]
-    significand, shift = quantize_multiplier(float(_ratio(region)))
+    significand, shift = quantize_multiplier(_ratio(region))
     if node.op_type == "ReduceMean":
         count = height * width
         extra = min(count.bit_length() - 1, 32, 31 + shift)
         significand, shift = (significand << extra) // count, shift - extra
-    value = region.output.value
-    shape = static_shape(value)
-    target = output(walk, region, tuple(range(len(shape))))
-    seen = target if len(shape) == 4 else target.reshape((*shape, 1, 1))
-    if seen is None:
-        raise AssertionError("axes of size 1 can always be added")
+    target = output(walk, region, tuple(range(len(static_shape(region.output.value)))))
+    places = kept if len(target.shape) == len(whole.shape) else tuple(range(len(kept)))
+    seen = _four(target, places, ())
     low, high = bounds(region)
     fields = {"kh": height, "kw": width, "sh": 1, "sw": 1, "top": 0, "left": 0}
     fields |= {"less": point(region.operand(0)), "more": point(region.output), "low": low, "high": high}
     walk.emit(LevelPool(name_of(region), source, seen, tuple(fields.items()), (significand, shift)))
+
+
+def _axes(region: Region) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The axes that a reduction keeps, and those that it does not."""
+    rank = len(static_shape(region.operand(0).value))
+    listed = constant(input_of(core(region), 1))
+    gone = set() if listed is None else {int(axis) % rank for axis in listed.reshape(-1)}
+    return tuple(axis for axis in range(rank) if axis not in gone), tuple(sorted(gone))
+
+
+def _four(view: View, outer: tuple[int, ...], inner: tuple[int, ...]) -> View:
+    """``view`` as (samples, channels, rows, columns), at most two axes each."""
+    chosen = [*(None,) * (2 - len(outer)), *outer, *(None,) * (2 - len(inner)), *inner]
+    shape = tuple(1 if axis is None else view.shape[axis] for axis in chosen)
+    return View(view.storage, view.offset, shape, tuple(0 if axis is None else view.strides[axis] for axis in chosen))
 
 
 def _ratio(region: Region) -> float:
@@ -97,11 +110,13 @@ def _ratio(region: Region) -> float:
 
 
 def _check_reduce(region: Region) -> Iterable[str]:
-    node = core(region)
-    rank = len(static_shape(region.operand(0).value))
-    axes = constant(input_of(node, 1))
-    if rank != 4 or axes is None or sorted(int(axis) % rank for axis in axes.reshape(-1)) != [2, 3]:
-        yield "reduces other axes than rows and columns"
+    kept, gone = _axes(region)
+    sizes = static_shape(region.operand(0).value)
+    some = [axis for axis in kept if sizes[axis] > 1]
+    if constant(input_of(core(region), 1)) is None or not 1 <= len(gone) <= 2 or len(kept) > 2:
+        yield f"reduces {len(gone)} of {len(sizes)} axes; one or two work when at most two are left"
+    elif some and some[-1] != kept[-1]:
+        yield "keeps a last axis of size 1 after a larger one"
 
 
 def _check_average(region: Region) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""Quantised bilinear Resize: ``runtime/level_resize.h``; the source computes in float32 for uint8, in 10 bits for int8."""
+"""Quantised bilinear Resize: ``runtime/level_resize.h``; the source uses float32 for uint8, 10-bit shares for int8."""
 
 from __future__ import annotations
 
@@ -19,15 +19,13 @@ from kakuri.model.quantized.kernels.resizing import places
 
 @dataclass(frozen=True)
 class LevelResize(Operation):
-    """rows, columns: int32 (outputs, 2) offsets in bytes. shares: of the second of each, float32 or in 1/1024."""
+    """rows, columns: int32 (outputs, 2) offsets in bytes, and the share of the second of each, float32 or in 1/1024."""
 
     name: str
     source: View
     target: View
-    rows: View
-    row_shares: View
-    columns: View
-    column_shares: View
+    rows: tuple[View, View]
+    columns: tuple[View, View]
     in_float: bool
 
     @property
@@ -47,7 +45,7 @@ class LevelResize(Operation):
         values = {"OH": height, "OW": width, "C": channels}
         values |= {"c_row": self.target.strides[2], "c_px": self.target.strides[3]}
         listed = ", ".join(f".{name} = {value}" for name, value in values.items())
-        tables = ", ".join(pointer(v) for v in (self.rows, self.row_shares, self.columns, self.column_shares))
+        tables = ", ".join(pointer(v) for v in (*self.rows, *self.columns))
         return "\n".join(
             [
                 f"static const kk_level_resize g = {{{listed}}};",
@@ -64,13 +62,13 @@ def _lower(walk: Lowering, region: Region) -> None:
     unsigned = is_unsigned(region)
     source = walk.channels_last(operand_view(walk, region))
     target = output(walk, region, last_order(4))
-    tables = []
+    tables: list[View] = []
     for axis in (2, 3):
         low, high, share = places(source.shape[axis], target.shape[axis], mode, unsigned=unsigned)
         pairs = np.stack([low, high], 1) * source.strides[axis]
         tables += [walk.weights.add(pairs.astype(np.int32))]
         tables += [walk.weights.add(share.astype(np.float32 if unsigned else np.int32))]
-    walk.emit(LevelResize(name_of(region), source, target, *tables, in_float=unsigned))
+    walk.emit(LevelResize(name_of(region), source, target, (tables[0], tables[1]), (tables[2], tables[3]), unsigned))
 
 
 def _check(region: Region) -> Iterable[str]:

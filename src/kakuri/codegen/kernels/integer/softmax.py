@@ -69,9 +69,7 @@ def _lower(walk: Lowering, region: Region) -> None:
     start = lift(value) + int(np.iinfo(np.int8 if lift(value) else np.uint8).min)
     stored = walk.weights.add(table)
     walk.emit(
-        LevelSoftmax(
-            name_of(region), source.transpose(order), target.transpose(order), stored, near, start, low, high
-        )
+        LevelSoftmax(name_of(region), source.transpose(order), target.transpose(order), stored, near, start, low, high)
     )
 
 

@@ -24,9 +24,7 @@ def resize(region: Region, arrays: Sequence[Array | None]) -> Int64:
     mode = text(node, "coordinate_transformation_mode", "half_pixel")
     sizes = static_shape(node.outputs[0])[2:]
     unsigned = is_unsigned(region)
-    (y0, y1, dy), (x0, x1, dx) = (
-        places(data.shape[2 + axis], sizes[axis], mode, unsigned=unsigned) for axis in (0, 1)
-    )
+    (y0, y1, dy), (x0, x1, dx) = (places(data.shape[2 + axis], sizes[axis], mode, unsigned=unsigned) for axis in (0, 1))
     one: Any = np.float32(1) if is_unsigned(region) else np.int64(_ONE)
     corners = [data[:, :, y][:, :, :, x] for y, x in ((y0, x0), (y1, x0), (y0, x1), (y1, x1))]
     rows, columns = dy[:, None], dx[None, :]
