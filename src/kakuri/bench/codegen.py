@@ -56,7 +56,7 @@ def _case(path: Path, options: Options) -> list[Row]:
     inputs = [_random(random, view) for view in plan.program.inputs]
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder)
-        options.report(f"{path.stem}: generating, compiling, comparing with ONNX Runtime")
+        options.report(f"{path.stem}: generating, compiling, comparing with the source model")
         source = plan.build(job / "project")
         difference = source.check(inputs).worst.relative
         library = source.compile(job, shared=True)

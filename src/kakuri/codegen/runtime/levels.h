@@ -226,10 +226,12 @@ KK_INLINE void kk_prepare_levels(const kk_levels *q, const int32_t *table, int n
 }
 
 #if defined(KK_AVX512)
-/* As below for two full vectors: two pixels are packed at once. */
+/* As below for two vectors: two pixels are packed at once. */
 KK_INLINE void kk_levels_two(const kk_levels *q, const kk_multiplier_set *set, const vi *sums, int rows, int32_t zero,
-                             const int32_t *totals, uint8_t *c, ptrdiff_t c_px, const int has_sign, const int has_zero)
+                             const int32_t *totals, uint8_t *c, ptrdiff_t c_px, int columns, const int has_sign,
+                             const int has_zero)
 {
+    const __mmask32 some = (__mmask32)((1ull << columns) - 1);
     const kk_multipliers m0 = set->of[0], m1 = set->of[1];
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const __m512i low = _mm512_set1_epi8((char)q->low), high = _mm512_set1_epi8((char)q->high);
@@ -248,9 +250,9 @@ KK_INLINE void kk_levels_two(const kk_levels *q, const kk_multiplier_set *set, c
         }
         __m512i bytes = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(words[0], words[1]));
         bytes = _mm512_min_epu8(high, _mm512_max_epu8(low, bytes));
-        _mm256_storeu_si256((__m256i *)(c + i * c_px), _mm512_castsi512_si256(bytes));
+        _mm256_mask_storeu_epi8(c + i * c_px, some, _mm512_castsi512_si256(bytes));
         if (!last)
-            _mm256_storeu_si256((__m256i *)(c + (i + 1) * c_px), _mm512_extracti64x4_epi64(bytes, 1));
+            _mm256_mask_storeu_epi8(c + (i + 1) * c_px, some, _mm512_extracti64x4_epi64(bytes, 1));
     }
 }
 #endif
@@ -261,8 +263,8 @@ KK_INLINE void kk_levels_vector(const kk_levels *q, const kk_multiplier_set *set
                                 const int has_sign, const int has_zero)
 {
 #if defined(KK_AVX512)
-    if (nv == 2 && columns == 32 && pitch == 4) {
-        kk_levels_two(q, set, sums, rows, zero, totals, c, c_px, has_sign, has_zero);
+    if (nv == 2 && pitch == 4) {
+        kk_levels_two(q, set, sums, rows, zero, totals, c, c_px, columns, has_sign, has_zero);
         return;
     }
 #endif
