@@ -6,12 +6,14 @@ Guarantees: a value is part of at most one join; values whose result is a view o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from kakuri.codegen.views import NO_HALO, Halo
 from kakuri.model.graph import constant, integer, ints, is_op, static_shape
+from kakuri.model.quantized import Region
 
 #: Operators whose result is a view of their input; they own no storage that could be placed.
 VIEW_OPERATORS = frozenset(
@@ -32,6 +34,9 @@ VIEW_OPERATORS = frozenset(
 )
 
 
+_PLACED_TYPES = (ir.DataType.FLOAT, ir.DataType.INT8, ir.DataType.UINT8)
+
+
 @dataclass(frozen=True)
 class Placement:
     """A value that is written as a run of ``axis`` of another value, from ``start``."""
@@ -49,9 +54,16 @@ def window_pads(node: ir.Node, rank: int) -> Halo:
     return pads[0], pads[2], pads[1], pads[3]
 
 
-def halos(net: ir.Model) -> dict[ir.Value, Halo]:
-    """Per value, the largest padding of the convolutions that read it, or that read a join it is part of."""
+def halos(net: ir.Model, regions: Iterable[Region] = ()) -> dict[ir.Value, Halo]:
+    """Per value, the largest padding of the convolutions that read it, or that read a join it is part of.
+
+    regions: the quantised ones, whose convolutions read integers.
+    """
     wanted: dict[ir.Value, Halo] = {}
+    for region in regions:
+        if region.core is not None and is_op(region.core, "Conv"):
+            value = region.operand(0).value
+            _raise(wanted, value, window_pads(region.core, len(static_shape(value))))
     for node in net.graph:
         if is_op(node, "Conv") and node.inputs[0] is not None:
             pads = window_pads(node, len(static_shape(node.inputs[0])))
@@ -89,4 +101,4 @@ def _can_be_placed(value: ir.Value, join: ir.Node) -> bool:
     if producer is None or constant(value) is not None or value.is_graph_output():
         return False
     once = sum(1 for item in join.inputs if item is value) == 1
-    return once and producer.op_type not in VIEW_OPERATORS and value.dtype == ir.DataType.FLOAT
+    return once and producer.op_type not in VIEW_OPERATORS and value.dtype in _PLACED_TYPES

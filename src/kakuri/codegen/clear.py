@@ -1,4 +1,4 @@
-"""Zeros around a map: the padding of the convolutions that read it, written once before the map is."""
+"""What surrounds a map: the padding of the convolutions that read it, written once before the map is."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from kakuri.codegen.views import View
 
 @dataclass(frozen=True)
 class ClearHalo(Operation):
-    """view: a map with a halo, alone in its storage."""
+    """view: a map with a halo, alone in its storage. fill: the byte that the halo is made of."""
 
     name: str
     view: View
+    fill: int = 0
 
     @property
     def reads(self) -> tuple[View, ...]:
@@ -35,16 +36,15 @@ class ClearHalo(Operation):
         start = pointer(map_, offset=-top * row - left * pixel)
         lines = [f"for (int n = 0; n < {batch}; n++) {{", f"    {c} *a = {start} + (ptrdiff_t)n * {sample};"]
         if top:
-            lines.append(f"    memset(a, 0, {top * row * size});")
+            lines.append(f"    memset(a, {self.fill}, {top * row * size});")
         if bottom:
-            lines.append(f"    memset(a + {(top + height) * row}, 0, {bottom * row * size});")
+            lines.append(f"    memset(a + {(top + height) * row}, {self.fill}, {bottom * row * size});")
         if left or right:
             lines.append(f"    for (int y = {top}; y < {top + height}; y++) {{")
             if left:
-                lines.append(f"        memset(a + (ptrdiff_t)y * {row}, 0, {left * pixel * size});")
+                lines.append(f"        memset(a + (ptrdiff_t)y * {row}, {self.fill}, {left * pixel * size});")
             if right:
-                lines.append(
-                    f"        memset(a + (ptrdiff_t)y * {row} + {(left + width) * pixel}, 0, {right * pixel * size});"
-                )
+                end = (left + width) * pixel
+                lines.append(f"        memset(a + (ptrdiff_t)y * {row} + {end}, {self.fill}, {right * pixel * size});")
             lines.append("    }")
         return "\n".join([*lines, "}"])

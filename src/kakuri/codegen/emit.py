@@ -8,7 +8,7 @@ Does not guarantee: portability to compilers without GNU vector extensions (GCC 
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from kakuri.codegen import project
 from kakuri.codegen.program import Program
@@ -16,6 +16,7 @@ from kakuri.codegen.targets import Isa, Target
 
 Files = Mapping[str, bytes]
 SIDE_BY_SIDE = ("embedded", "external")
+_ORDER = ("maths.h", "conv.h", "depthwise.h", "levels.h", "dot.h", "dot_depthwise.h")
 _SIGNATURE = "const unsigned char *W, unsigned char *A, unsigned char *S, const void *const *in, void *const *out"
 
 
@@ -45,7 +46,7 @@ def emit(program: Program, target: Target, entry: str, weights: str, *, comments
 def _kernels(program: Program) -> str:
     """The runtime files that the program needs, as one header."""
     needed = {name for operation in program.operations for name in operation.runtime}
-    order = ["vector.h", *(name for name in ("maths.h", "conv.h", "depthwise.h") if name in needed)]
+    order = ["vector.h", *(name for name in _ORDER if name in needed)]
     order += sorted(needed - set(order))
     folder = importlib.resources.files("kakuri.codegen") / "runtime"
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in order)
@@ -71,20 +72,26 @@ def _steps(program: Program, entry: str, *, comments: bool) -> str:
 
 
 def _unit(program: Program, isa: Isa, entry: str) -> str:
-    tiles = sorted({tile for operation in program.operations for tile in operation.tiles(isa)})
-    listed = " ".join(f"X({pixels}, {vectors})" for pixels, vectors in tiles)
     return "\n".join(
         [
             f"#define {isa.macro} 1",
             f"#define KK_VL {isa.lanes}",
             f"#define KK_MR {isa.pixels}",
             f"#define KK_MR_WIDE {isa.wide_pixels}",
-            f"#define KK_TILES(X) {listed}",
+            f"#define KK_TILES(X) {_listed(operation.tiles(isa) for operation in program.operations)}",
+            f"#define KK_DOT_MR {isa.dot_pixels}",
+            f"#define KK_DOT_MR_WIDE {isa.dot_wide_pixels}",
+            f"#define KK_DOT_TILES(X) {_listed(operation.dot_tiles(isa) for operation in program.operations)}",
             f"#define KK_ENTRY {entry}_{isa.name}",
             f'#include "{entry}_steps.h"',
             "",
         ]
     )
+
+
+def _listed(tiles: Iterable[set[tuple[int, int]]]) -> str:
+    """An X macro's calls: every (pixels, vectors) once."""
+    return " ".join(f"X({pixels}, {vectors})" for pixels, vectors in sorted(set().union(*tiles)))
 
 
 def _comment(name: str) -> str:

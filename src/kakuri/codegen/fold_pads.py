@@ -1,7 +1,8 @@
 """Explicit padding with zeros becomes padding of the convolution that reads it.
 
 Requires: static shapes; convolutions that state their pads.
-Ensures: no Pad with zeros, on rows and columns only, feeds exactly one Conv.
+Ensures: no Pad with zeros (or with the zero point, before DequantizeLinear), on rows and columns only, feeds exactly
+one Conv.
 """
 
 from __future__ import annotations
@@ -18,17 +19,23 @@ def fold_pads(net: ir.Model) -> ir.Model:
     edit = Editor(net)
     for node in list(net.graph):
         source = input_of(node, 0)
-        pad = source.producer() if source is not None else None
-        if is_op(node, "Conv") and is_op(pad, "Pad") and pad is not None and _is_zero_frame(pad):
+        pad, zero = source.producer() if source is not None else None, 0
+        if is_op(pad, "DequantizeLinear") and pad is not None and is_exclusive(pad.outputs[0]):
+            point = constant(input_of(pad, 2))
+            zero = 0 if point is None else int(point.reshape(-1)[0])
+            pad = required_input(pad).producer()
+        if is_op(node, "Conv") and is_op(pad, "Pad") and pad is not None and _is_frame_of(pad, zero):
             _fold(edit, pad, node)
     return net
 
 
-def _is_zero_frame(pad: ir.Node) -> bool:
+def _is_frame_of(pad: ir.Node, zero: int) -> bool:
     value = constant(input_of(pad, 2))
     if text(pad, "mode", "constant") != "constant" or not is_exclusive(pad.outputs[0]):
         return False
-    if input_of(pad, 2) is not None and (value is None or value.reshape(-1)[0] != 0):
+    if input_of(pad, 2) is not None and value is None:
+        return False
+    if (0 if value is None else value.reshape(-1)[0]) != zero:
         return False
     frame = amounts(pad)
     outside = all(pair == (0, 0) for pair in frame[:2])

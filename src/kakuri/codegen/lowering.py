@@ -23,6 +23,7 @@ from kakuri.codegen.program import Operation
 from kakuri.codegen.views import (
     ELEMENTS,
     NO_HALO,
+    U8,
     Element,
     Halo,
     Kind,
@@ -57,13 +58,17 @@ class Lowering:
     operations: list[Operation] = field(default_factory=list)
     env: dict[ir.Value, View] = field(default_factory=dict)
     halos: dict[ir.Value, Halo] = field(default_factory=dict)
+    fills: dict[ir.Value, int] = field(default_factory=dict)
     placements: dict[ir.Value, Placement] = field(default_factory=dict)
     absorbed: set[ir.Node] = field(default_factory=set)
     _parents: dict[ir.Value, View] = field(default_factory=dict)
 
     def view(self, node: ir.Node, index: int = 0) -> View:
         """Input ``index`` as a view; constants go into the weights."""
-        value = required_input(node, index)
+        return self.value(required_input(node, index))
+
+    def value(self, value: ir.Value) -> View:
+        """A value as a view; constants go into the weights."""
         if value not in self.env:
             array = constant(value)
             assert array is not None, f"{value.name} is read before it is computed"
@@ -87,22 +92,28 @@ class Lowering:
             if halo != NO_HALO and significant(order, shape) != significant(last_order(len(shape)), shape):
                 halo = NO_HALO  # its readers copy it anyway
             direct = value.is_graph_output() and halo == NO_HALO and tuple(order) == tuple(range(len(shape)))
+            direct = direct and element.name == _type_name(value)
             if direct:
                 index = self.net.graph.outputs.index(value)
                 placed = allocate(Kind.OUTPUT, element, shape, order)
                 placed.storage.index = index
             else:
-                placed = self.scratch(shape, order, element, halo)
+                placed = self.scratch(shape, order, element, halo, self.fills.get(value, 0))
         self.env[value] = placed
         return placed
 
     def scratch(
-        self, shape: Shape, order: Sequence[int], element: Element = ELEMENTS["float32"], halo: Halo = NO_HALO
+        self,
+        shape: Shape,
+        order: Sequence[int],
+        element: Element = ELEMENTS["float32"],
+        halo: Halo = NO_HALO,
+        fill: int = 0,
     ) -> View:
-        """Arena memory that no value of the model has; its halo is cleared."""
+        """Arena memory that no value of the model has; its halo is filled with the byte ``fill``."""
         view = allocate(Kind.ARENA, element, shape, order, halo)
         if halo != NO_HALO:
-            self.emit(ClearHalo("padding", view))
+            self.emit(ClearHalo("padding", view, fill))
         return view
 
     def alias(self, value: ir.Value, view: View) -> None:
@@ -150,12 +161,12 @@ class Lowering:
         self.emit(Copy(name, view, copied))
         return copied
 
-    def channels_last(self, view: View, halo: Halo = NO_HALO) -> View:
-        """A rank-3 or rank-4 map whose pixels are runs of channels, with at least ``halo`` of zeros around it."""
+    def channels_last(self, view: View, halo: Halo = NO_HALO, fill: int = 0) -> View:
+        """A rank-3 or rank-4 map whose pixels are runs of channels, with at least ``halo`` of ``fill`` around it."""
         fits = is_channels_last(view) and all(have >= want for have, want in zip(view.halo, halo, strict=True))
         if fits and all(stride >= 0 for stride in view.strides):
             return view
-        copied = self.scratch(view.shape, last_order(len(view.shape)), view.element, halo)
+        copied = self.scratch(view.shape, last_order(len(view.shape)), view.element, halo, fill)
         self.emit(Copy("arrange", view, copied))
         return copied
 
@@ -208,9 +219,21 @@ def last_order(rank: int) -> tuple[int, ...]:
 
 
 def element_of(value: ir.Value) -> Element:
-    """Element type of a value. Types that programs do not have never pass ``check``."""
+    """Element type of a value in the arena: int8 lies there as uint8, 128 higher, as processors multiply it.
+
+    Types that programs do not have never pass ``check``.
+    """
+    return U8 if value.dtype == ir.DataType.INT8 else ELEMENTS[_type_name(value)]
+
+
+def interface_element(value: ir.Value) -> Element:
+    """Element type of a value in the caller's memory: the model's own."""
+    return ELEMENTS[_type_name(value)]
+
+
+def _type_name(value: ir.Value) -> str:
     assert value.dtype is not None
-    return ELEMENTS[value.dtype.numpy().name]
+    return str(value.dtype.numpy().name)
 
 
 def significant(order: Sequence[int], shape: Shape) -> tuple[int, ...]:
@@ -225,4 +248,7 @@ def _same_order(view: View, order: Sequence[int]) -> bool:
 
 
 def _storable(array: NDArray[Any]) -> NDArray[Any]:
+    """As ``element_of`` says."""
+    if array.dtype == np.int8:
+        return array.view(np.uint8) ^ np.uint8(128)
     return array.astype(np.float32) if array.dtype.kind == "f" else array

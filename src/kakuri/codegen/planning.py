@@ -138,7 +138,7 @@ def plan(
     "embedded" in the binary, or "external": the caller hands the blob to every call. comments: say before each step
     which layer it is.
 
-    Raises KK-G01 to KK-G17 for a network that has no C yet (all problems at once), KK-G02 for an unknown target, KK-G03
+    Raises KK-G01 to KK-G18 for a network that has no C yet (all problems at once), KK-G02 for an unknown target, KK-G03
     for a level or a form of weights that does not exist, KK-G05 for a name that C does not allow.
     """
     chosen = target_named(target)
@@ -153,6 +153,7 @@ def plan(
     if found:
         raise KakuriError.collect([Problem(p.code, f"{p.op} {p.what}", where=p.node, hint=p.hint) for p in found])
     program = lower(prepared)
+    chosen = chosen.for_dots() if program.multiplies_bytes else chosen
     return CodegenPlan(program.name, net, prepared, program, chosen, entry, protect, weights, comments)
 
 

@@ -50,6 +50,10 @@ class Operation(ABC):
         """Register tiles (pixels, vectors) of ``conv.h`` that the body uses on ``isa``."""
         return set()
 
+    def dot_tiles(self, isa: Isa) -> set[tuple[int, int]]:
+        """Register tiles of ``dot.h``."""
+        return set()
+
     @abstractmethod
     def body(self) -> str:
         """The C of the step; A, W, S, in and out are in scope."""
@@ -69,6 +73,11 @@ class Program:
     values: dict[str, View] = field(default_factory=dict)
     arena_bytes: int = 0
     scratch_offset_bytes: int = 0
+
+    @property
+    def multiplies_bytes(self) -> bool:
+        """Whether any step needs the instruction sets' products of 8-bit numbers."""
+        return any("dot.h" in operation.runtime for operation in self.operations)
 
     def lifetimes(self) -> dict[Storage, tuple[int, int]]:
         """Arena storage -> index of the first and last operation that touches it."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from kakuri.codegen.comparison import Comparison, compare
@@ -28,6 +29,7 @@ from kakuri.codegen.reference import outputs_of
 from kakuri.codegen.views import Kind, View
 from kakuri.errors import KakuriError
 from kakuri.files import atomic_write
+from kakuri.model.quantized import integer_values, regions
 
 if TYPE_CHECKING:
     from kakuri.codegen.planning import CodegenPlan
@@ -93,18 +95,22 @@ class Source:
             return self._run(program, Path(folder), self._arrays(inputs))[0]
 
     def check(self, inputs: Inputs, *, layers: bool = False) -> Comparison:
-        """Compare with ONNX Runtime. layers: every value that the program keeps, not only the outputs."""
+        """Compare with ONNX Runtime, a quantised network with the source's reference kernels.
+
+        layers: every value that the program keeps, not only the outputs.
+        """
         plan, arrays = self.plan, self._arrays(inputs)
         with tempfile.TemporaryDirectory() as folder:
             program = self.compile(Path(folder), trace=layers)
             outputs, trace = self._run(program, Path(folder), arrays, trace=layers)
         names = plan.program.output_names
         given = dict(zip(plan.program.input_names, arrays, strict=True))
-        expected = outputs_of(plan.source, given, names)
+        oracle = _in_integers if regions(plan.net) else outputs_of
+        expected = oracle(plan.source, given, names)
         pairs = list(zip(names, outputs, expected, strict=True))
         if layers:
             kept = self._kept(trace)
-            wanted = outputs_of(plan.net, given, [name for name, _ in kept])
+            wanted = oracle(plan.net, given, [name for name, _ in kept])
             pairs = [
                 (name, got.reshape(want.shape), want) for (name, got), want in zip(kept, wanted, strict=True)
             ] + pairs
@@ -164,6 +170,9 @@ class Source:
         for name, view in program.values.items():
             if view.storage.kind is Kind.ARENA:
                 values[view.four_axes() if len(view.shape) == 3 and view not in writers else view].append(name)
+        graph = self.plan.net.graph
+        computed = [*graph.inputs, *(value for node in graph for value in node.outputs)]
+        signed = {value.name for value in computed if value.dtype == ir.DataType.INT8}
         found = []
         for view, names in values.items():  # several names: each was computed in place of the one before
             for name, step in zip(names, writers.get(view, [])[-len(names) :], strict=False):
@@ -171,5 +180,12 @@ class Source:
                 whole = arena[view.storage.offset_bytes :][: view.storage.size_bytes].view(view.element.name)
                 strides = [stride * view.element.size_bytes for stride in view.strides]
                 array = np.lib.stride_tricks.as_strided(whole[view.offset :], view.shape, strides).copy()
+                if name in signed:
+                    array = (array ^ np.uint8(128)).view(np.int8)
                 found.append((name, array))
         return found
+
+
+def _in_integers(net: ir.Model, inputs: Mapping[str, Array], names: Sequence[str]) -> list[Array]:
+    values = integer_values(net, [inputs[value.name or ""] for value in net.graph.inputs], names)
+    return [values[name] for name in names]

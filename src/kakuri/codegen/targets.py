@@ -7,7 +7,7 @@ Does not guarantee: speed on ``plain``; it is for processors that no other targe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kakuri.errors import KakuriError
 
@@ -16,7 +16,8 @@ from kakuri.errors import KakuriError
 class Isa:
     """lanes: floats of a vector. pixels, wide_pixels: rows of a register tile of two, and of four vectors.
 
-    test: C expression that says at run time whether the processor has it; empty when it always has.
+    dot_pixels, dot_wide_pixels: the same for products of bytes. test: C expression that says at run time whether
+    the processor has it; empty when it always has.
     """
 
     name: str
@@ -24,6 +25,8 @@ class Isa:
     lanes: int
     pixels: int
     wide_pixels: int
+    dot_pixels: int
+    dot_wide_pixels: int
     flags: tuple[str, ...] = ()
     test: str = ""
 
@@ -34,9 +37,19 @@ AVX512 = Isa(
     16,
     14,
     7,
+    10,
+    5,
     ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-vector-width=512"),
     '__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") '
     '&& __builtin_cpu_supports("avx512vl")',
+)
+AVX512_VNNI = replace(
+    AVX512,
+    name="avx512vnni",
+    dot_pixels=14,
+    dot_wide_pixels=6,
+    flags=(*AVX512.flags, "-mavx512vnni"),
+    test=f'{AVX512.test} && __builtin_cpu_supports("avx512vnni")',
 )
 AVX2 = Isa(
     "avx2",
@@ -44,28 +57,39 @@ AVX2 = Isa(
     8,
     6,
     3,
+    4,
+    2,
     ("-mavx2", "-mfma"),
     '__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")',
 )
-SSE = Isa("sse2", "KK_SSE", 4, 4, 2)
-NEON = Isa("neon", "KK_NEON", 4, 8, 4)
-PLAIN = Isa("plain", "KK_PLAIN", 4, 4, 2)
+SSE = Isa("sse2", "KK_SSE", 4, 4, 2, 4, 2)
+NEON = Isa("neon", "KK_NEON", 4, 8, 4, 8, 4)
+PLAIN = Isa("plain", "KK_PLAIN", 4, 4, 2, 4, 2)
 
 
 @dataclass(frozen=True)
 class Target:
-    """isas: fastest first; the last one is taken without a test. compiler: the default of the emitted build."""
+    """isas: fastest first; the last one is taken without a test. compiler: the default of the emitted build.
+
+    dot_isas: instead of ``isas`` for networks of 8-bit numbers.
+    """
 
     name: str
     isas: tuple[Isa, ...]
     compiler: str
     emulator: str = ""
+    dot_isas: tuple[Isa, ...] = ()
+
+    def for_dots(self) -> Target:
+        """This target with the instruction sets that suit products of 8-bit numbers."""
+        return replace(self, isas=self.dot_isas) if self.dot_isas else self
 
 
 TARGETS = {
     target.name: target
     for target in (
-        Target("x86-64", (AVX512, AVX2, SSE), "cc"),
+        Target("x86-64", (AVX512, AVX2, SSE), "cc", dot_isas=(AVX512_VNNI, AVX2, SSE)),
+        Target("x86-64-avx512vnni", (AVX512_VNNI,), "cc"),
         Target("x86-64-avx512", (AVX512,), "cc"),
         Target("x86-64-avx2", (AVX2,), "cc"),
         Target("x86-64-sse2", (SSE,), "cc"),

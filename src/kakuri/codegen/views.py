@@ -39,7 +39,9 @@ class Element:
 F32 = Element("float32", "float", 4)
 I32 = Element("int32", "int32_t", 4)
 I64 = Element("int64", "int64_t", 8)
-ELEMENTS = {item.name: item for item in (F32, I32, I64)}
+I8 = Element("int8", "int8_t", 1)
+U8 = Element("uint8", "uint8_t", 1)
+ELEMENTS = {item.name: item for item in (F32, I32, I64, I8, U8)}
 
 
 @dataclass(eq=False)

@@ -32,7 +32,7 @@ class Weights:
         self._known: dict[bytes, int] = {}
 
     def add(self, array: NDArray[Any]) -> View:
-        """A view of ``array`` (float32, int32 or int64) in the blob."""
+        """A view of ``array`` of a type that programs have in the blob."""
         data = np.ascontiguousarray(array)
         element = ELEMENTS[data.dtype.name]
         raw = data.astype(data.dtype.newbyteorder("<")).tobytes()

@@ -6,6 +6,7 @@ A new one: copy ``polynomial.py`` (elementwise) or ``pool.py`` (with a runtime f
 from collections.abc import Mapping
 
 from kakuri.codegen.kernels import (
+    argmax,
     binary,
     concat,
     conv,
@@ -17,6 +18,7 @@ from kakuri.codegen.kernels import (
     pad,
     polynomial,
     pool,
+    quantize,
     reduce,
     resize,
     softmax,
@@ -25,6 +27,7 @@ from kakuri.codegen.kernels import (
 from kakuri.codegen.kernels.kernel import Kernel
 
 _FILES = (
+    argmax,
     binary,
     concat,
     conv,
@@ -36,6 +39,7 @@ _FILES = (
     pad,
     polynomial,
     pool,
+    quantize,
     reduce,
     resize,
     softmax,

@@ -113,10 +113,13 @@ class Linear(Operation):
         return "\n".join(lines)
 
 
-def linear_tiles(g: Geometry, isa: Isa, rows: int = 0) -> set[tuple[int, int]]:
-    """The (pixels, vectors) that ``conv.h`` picks for ``rows`` (all) rows of this geometry: the rules of its C."""
+def linear_tiles(g: Geometry, isa: Isa, rows: int = 0, size_bytes: int = 4) -> set[tuple[int, int]]:
+    """The (pixels, vectors) that ``conv.h`` picks for ``rows`` (all) rows of this geometry: the rules of its C.
+
+    size_bytes: of an element of the activation.
+    """
     found: set[tuple[int, int]] = set()
-    for pixels in _row_lengths(g, isa, rows or g.H):
+    for pixels in _row_lengths(g, isa, rows or g.H, size_bytes):
         wide = pixels <= isa.wide_pixels
         for vectors in _vectors(g.N, isa, 4 if wide else 2):
             most = isa.wide_pixels if vectors == 4 else isa.pixels
@@ -127,10 +130,10 @@ def linear_tiles(g: Geometry, isa: Isa, rows: int = 0) -> set[tuple[int, int]]:
     return found
 
 
-def _row_lengths(g: Geometry, isa: Isa, rows: int) -> set[int]:
+def _row_lengths(g: Geometry, isa: Isa, rows: int, size_bytes: int) -> set[int]:
     if not g.flat:
         return {g.W}
-    block = max(isa.pixels, (192 * 1024) // 4 // g.a_px // isa.pixels * isa.pixels)
+    block = max(isa.pixels, (192 * 1024) // size_bytes // g.a_px // isa.pixels * isa.pixels)
     everything = rows * g.W
     return {min(block, everything), everything % block or min(block, everything)}
 

@@ -14,7 +14,7 @@ from kakuri.codegen.literals import float_literal
 from kakuri.codegen.loops import Axis, axes_of, nest
 from kakuri.codegen.lowering import Lowering
 from kakuri.codegen.program import Operation, pointer
-from kakuri.codegen.views import View, memory_order
+from kakuri.codegen.views import F32, View, memory_order
 from kakuri.model.graph import constant, input_of, static_shape, text
 from kakuri.model.report import ModelProblem, Severity
 from kakuri.model.support import problem
@@ -26,7 +26,7 @@ class Fill(Operation):
 
     name: str
     target: View
-    value: float
+    value: float | int
 
     @property
     def reads(self) -> tuple[View, ...]:
@@ -39,9 +39,10 @@ class Fill(Operation):
     def body(self) -> str:
         axes = axes_of([self.target])
         inner = axes[-1] if axes else Axis(1, (1,))
-        step = f"q[i * {inner.strides[0]}] = {float_literal(self.value)};"
+        value = float_literal(self.value) if isinstance(self.value, float) else str(self.value)
+        step = f"q[i * {inner.strides[0]}] = {value};"
         loop = [f"for (int i = 0; i < {inner.size}; i++)", f"    {step}"]
-        return nest([f"float *q = {pointer(self.target)};"], axes[:-1], ["q"], loop)
+        return nest([f"{self.target.element.c} *q = {pointer(self.target)};"], axes[:-1], ["q"], loop)
 
 
 def amounts(node: ir.Node) -> list[tuple[int, int]]:
@@ -69,11 +70,18 @@ def _lower(walk: Lowering, node: ir.Node) -> None:
     for axis, (before, _) in enumerate(pads):
         inside = inside.slice(axis, before, source.shape[axis])
     if mode == "constant":
-        value = constant(input_of(node, 2))
-        walk.emit(Fill(name, target, 0.0 if value is None else float(value.reshape(-1)[0])))
+        walk.emit(Fill(name, target, _filling(node, target)))
     walk.emit(Copy(name, source, inside))
     if mode != "constant":
         _mirror(walk, name, target, pads, edge=mode == "edge")
+
+
+def _filling(node: ir.Node, target: View) -> float | int:
+    value = constant(input_of(node, 2))
+    number = 0 if value is None else value.reshape(-1)[0]
+    if target.element is F32:
+        return float(number)
+    return int(number) + (128 if node.outputs[0].dtype == ir.DataType.INT8 else 0)
 
 
 def _mirror(walk: Lowering, name: str, target: View, pads: list[tuple[int, int]], *, edge: bool) -> None:

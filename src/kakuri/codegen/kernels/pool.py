@@ -13,7 +13,7 @@ from kakuri.codegen.kernels.kernel import Kernel
 from kakuri.codegen.literals import struct_literal
 from kakuri.codegen.lowering import Lowering, last_order
 from kakuri.codegen.program import Operation, pointer
-from kakuri.codegen.views import View
+from kakuri.codegen.views import U8, View
 from kakuri.model.graph import CUSTOM_DOMAIN, integer, ints, required_input, static_shape
 from kakuri.model.report import ModelProblem, Severity
 from kakuri.model.support import problem
@@ -43,7 +43,7 @@ class Pool(Operation):
 
     @property
     def runtime(self) -> tuple[str, ...]:
-        return ("pool.h",)
+        return ("levels.h", "pool.h", "pool_levels.h") if self.source.element is U8 else ("pool.h",)
 
     def body(self) -> str:
         samples, channels, height, width = self.source.shape
@@ -59,11 +59,13 @@ class Pool(Operation):
         fields |= {"a_row": self.source.strides[2], "a_px": self.source.strides[3]}
         fields |= {"c_row": self.target.strides[2], "c_px": self.target.strides[3]}
         function = "kk_pool_max" if self.largest else "kk_pool_sum"
+        if self.source.element is U8:
+            function = "kk_pool_levels"
         return "\n".join(
             [
                 f"static const kk_pool g = {struct_literal(fields)};",
-                f"const float *a = {pointer(self.source)};",
-                f"float *c = {pointer(self.target)};",
+                f"const {self.source.element.c} *a = {pointer(self.source)};",
+                f"{self.source.element.c} *c = {pointer(self.target)};",
                 f"for (ptrdiff_t n = 0; n < {samples}; n++)",
                 f"    {function}(&g, a + n * {self.source.strides[0]}, c + n * {self.target.strides[0]});",
             ]

@@ -13,11 +13,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kakuri.model.quantized.executor import integer_values
-    from kakuri.model.quantized.reading import Operand, Region, regions
+    from kakuri.model.quantized.reading import Operand, Region, needed, regions
 
-__all__ = ["Operand", "Region", "integer_values", "regions"]
+__all__ = ["Operand", "Region", "integer_values", "needed", "regions"]
 
-_HOMES = {"Operand": "reading", "Region": "reading", "integer_values": "executor", "regions": "reading"}
+_HOMES = {
+    "Operand": "reading",
+    "Region": "reading",
+    "integer_values": "executor",
+    "needed": "reading",
+    "regions": "reading",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -19,7 +19,7 @@ from kakuri.errors import KakuriError, Problem
 from kakuri.model.graph import Array, constant, is_op, static_shape
 from kakuri.model.quantized.fixed_point import round_away
 from kakuri.model.quantized.kernels import KERNELS
-from kakuri.model.quantized.reading import Region, region_of, source_of
+from kakuri.model.quantized.reading import Region, needed, source_of
 from kakuri.model.runtime import onnxruntime
 
 
@@ -35,7 +35,7 @@ def integer_values(net: ir.Model, inputs: Sequence[Array], names: Iterable[str])
     missing = [name for name in wanted if name not in values and name not in known]
     if missing:
         raise KakuriError("KK-M14", "the model computes no such value", got=missing[:8])
-    steps, found = _needed(net, [values[name] for name in wanted if name in values])
+    steps, found = needed(net, [values[name] for name in wanted if name in values])
     _check_kernels(found.values())
     for node in steps:
         region = found.get(node)
@@ -56,22 +56,6 @@ def _check_inputs(net: ir.Model, inputs: Sequence[Array]) -> dict[str, Array]:
     if given != [(shape, dtype) for _, shape, dtype in expected]:
         raise KakuriError("KK-M15", "the inputs do not fit the model", got=given[:8], limit=expected[:8])
     return {name: array for (name, _, _), array in zip(expected, inputs, strict=True)}
-
-
-def _needed(net: ir.Model, outputs: Sequence[ir.Value]) -> tuple[list[ir.Node], dict[ir.Node, Region]]:
-    """The nodes to run, in order, and the regions that some of them end; what lies inside a region is not run."""
-    needed, steps, found = set(outputs), [], {}
-    for node in reversed(list(net.graph)):
-        if not needed.intersection(node.outputs):
-            continue
-        steps.append(node)
-        region = region_of(node) if is_op(node, "QuantizeLinear") else None
-        if region is None:
-            needed.update(value for value in node.inputs if value is not None)
-        else:
-            found[node] = region
-            needed.update(item.value for item in region.inputs if item is not None)
-    return steps[::-1], found
 
 
 def _kind(region: Region) -> str:

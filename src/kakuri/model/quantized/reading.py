@@ -9,6 +9,7 @@ Source: docs/models.md, "Quantised graphs".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +72,22 @@ def regions(net: ir.Model) -> list[Region]:
     """Every region of ``net``, in graph order of its QuantizeLinear."""
     found = (region_of(node) for node in net.graph if is_op(node, "QuantizeLinear"))
     return [region for region in found if region is not None]
+
+
+def needed(net: ir.Model, outputs: Sequence[ir.Value]) -> tuple[list[ir.Node], dict[ir.Node, Region]]:
+    """The nodes to run, in order, and the regions that some of them end; what lies inside a region is not run."""
+    wanted, steps, found = set(outputs), [], {}
+    for node in reversed(list(net.graph)):
+        if not wanted.intersection(node.outputs):
+            continue
+        steps.append(node)
+        region = region_of(node) if is_op(node, "QuantizeLinear") else None
+        if region is None:
+            wanted.update(value for value in node.inputs if value is not None)
+        else:
+            found[node] = region
+            wanted.update(item.value for item in region.inputs if item is not None)
+    return steps[::-1], found
 
 
 def region_of(node: ir.Node) -> Region | None:

@@ -23,8 +23,8 @@ def resize(region: Region, arrays: Sequence[Array | None]) -> Int64:
         raise KakuriError("KK-M21", "no integer kernel for this Resize", where=node.name)
     mode = text(node, "coordinate_transformation_mode", "half_pixel")
     sizes = static_shape(node.outputs[0])[2:]
-    places = _float_places if is_unsigned(region) else _integer_places
-    (y0, y1, dy), (x0, x1, dx) = (places(data.shape[2 + axis], sizes[axis], mode) for axis in (0, 1))
+    unsigned = is_unsigned(region)
+    (y0, y1, dy), (x0, x1, dx) = (places(data.shape[2 + axis], sizes[axis], mode, unsigned=unsigned) for axis in (0, 1))
     one: Any = np.float32(1) if is_unsigned(region) else np.int64(_ONE)
     corners = [data[:, :, y][:, :, :, x] for y, x in ((y0, x0), (y1, x0), (y0, x1), (y1, x1))]
     rows, columns = dy[:, None], dx[None, :]
@@ -42,8 +42,12 @@ def resize(region: Region, arrays: Sequence[Array | None]) -> Int64:
 Places = tuple[Int64, Int64, NDArray[Any]]
 
 
+def places(size: int, wanted: int, mode: str, *, unsigned: bool) -> Places:
+    """Lower and upper neighbour and the distance from the lower one, per output index: float32, or in 1/1024."""
+    return (_float_places if unsigned else _integer_places)(size, wanted, mode)
+
+
 def _float_places(size: int, wanted: int, mode: str) -> Places:
-    """Lower and upper neighbour and the distance from the lower one, per output index."""
     corners = mode == "align_corners" and wanted > 1
     scale = np.float32(size - 1) / np.float32(wanted - 1) if corners else np.float32(size) / np.float32(wanted)
     index = np.arange(wanted, dtype=np.float32)

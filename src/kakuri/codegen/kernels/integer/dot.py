@@ -1,0 +1,101 @@
+"""The operation behind quantised convolutions and dense layers: ``runtime/dot.h`` on views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kakuri.codegen.kernels.integer.levels import Levels
+from kakuri.codegen.kernels.linear import Geometry, linear_tiles
+from kakuri.codegen.program import Operation, pointer
+from kakuri.codegen.targets import Isa
+from kakuri.codegen.views import View
+from kakuri.codegen.weights import PANEL, ROUND
+
+QUAD = 4
+_OVERREAD_BYTES = 64
+
+
+@dataclass(frozen=True)
+class Dot(Operation):
+    """geometry: in bytes, segments not padded. samples, groups: as in ``Linear``. zero: of the weights, often 0."""
+
+    name: str
+    source: View
+    panels: View
+    levels: Levels
+    target: View
+    geometry: Geometry
+    zero: int = 0
+    offset: int = 0
+    samples: tuple[int, int, int] = (1, 0, 0)
+    groups: tuple[int, int, int, int] = (1, 0, 0, 0)
+
+    @property
+    def reads(self) -> tuple[View, ...]:
+        return (self.source,)
+
+    @property
+    def writes(self) -> tuple[View, ...]:
+        return (self.target,)
+
+    @property
+    def runtime(self) -> tuple[str, ...]:
+        return ("levels.h", "dot.h")
+
+    @property
+    def scratch_bytes(self) -> int:
+        """A total per pixel, and room after the arena's last map for a segment's last three bytes."""
+        return _OVERREAD_BYTES + (4 * self.geometry.H * self.geometry.W if self.zero else 0)
+
+    def dot_tiles(self, isa: Isa) -> set[tuple[int, int]]:
+        return linear_tiles(self.geometry, replace(isa, pixels=isa.dot_pixels, wide_pixels=isa.dot_wide_pixels), 0, 1)
+
+    def literal(self) -> str:
+        """The kernel's constants."""
+        g = self.geometry
+        length = padded(g.len)
+        values: dict[str, int] = {"W": g.W, "N": g.N, "K": g.kh * g.kw * length, "kh": g.kh, "kw": g.kw}
+        values |= {"len": length, "real": g.len, "flat": int(g.flat), "zero": self.zero}
+        values |= {name: getattr(g, name) for name in ("a_row", "a_px", "a_ky", "a_kx", "c_row", "c_px")}
+        listed = ", ".join(f".{name} = {value}" for name, value in values.items())
+        return f"{{{listed}, .levels = {self.levels.literal()}}}"
+
+    def body(self) -> str:
+        count, a_sample, c_sample = self.samples
+        groups, a_group, c_group, b_group = self.groups
+        lines = [
+            f"static const kk_dot g = {self.literal()};",
+            f"const uint8_t *a = {pointer(self.source, offset=self.offset)};",
+            f"const int8_t *b = {pointer(self.panels)};",
+            f"const int32_t *table = {pointer(self.levels.table)};",
+            f"uint8_t *c = {pointer(self.target)};",
+            f"for (ptrdiff_t n = 0; n < {count}; n++)",
+            f"    for (ptrdiff_t k = 0; k < {groups}; k++)",
+            f"        kk_dot_run(&g, a + n * {a_sample} + k * {a_group}, b + k * {b_group},",
+            f"                   table + k * {self.levels.group_step}, (int32_t *)S,",
+            f"                   c + n * {c_sample} + k * {c_group}, {self.geometry.H});",
+        ]
+        return "\n".join(lines)
+
+
+def padded(length: int) -> int:
+    """Taps of a segment as they are stored."""
+    return -(-length // QUAD) * QUAD
+
+
+def dot_panels(segments: NDArray[np.int64]) -> NDArray[np.int8]:
+    """(segments, taps, columns) as a flat array in the layout of ``runtime/dot.h``."""
+    count, taps, columns = segments.shape
+    filled = np.zeros((count, padded(taps), columns), np.int8)
+    filled[:, :taps] = segments
+    quads = filled.reshape(-1, QUAD, columns).transpose(0, 2, 1)
+    parts = []
+    for start in range(0, columns, PANEL):
+        part = quads[:, start : start + PANEL]
+        wide = np.zeros((len(quads), -(-part.shape[1] // ROUND) * ROUND, QUAD), np.int8)
+        wide[:, : part.shape[1]] = part
+        parts.append(wide.reshape(-1))
+    return np.concatenate(parts)
