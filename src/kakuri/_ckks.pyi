@@ -256,7 +256,11 @@ class Evaluator:
     def rotate_hoisted(self, a: Ciphertext, steps: Sequence[int]) -> list[Ciphertext]:
         """All rotations of one ciphertext with one decomposition (ModUp); the same results as ``rotate``."""
     def rotate_sum(self, a: Ciphertext, steps: Sequence[int]) -> Ciphertext:
-        """a + sum over the chain: for s in steps: a = a + rotate(a, s)."""
+        """a + sum over the chain: for s in steps: a = a + rotate(a, s).
+
+        Hoisted twice: one ModUp per step; two neighbouring steps s, t share one where the keys hold the rotation
+        by s + t too. Counts one rotation per step.
+        """
     def linear_transform(self, items: Sequence[Ciphertext], diagonals: Diagonals, rescale: int = 0) -> list[Ciphertext]:
         """out[o] = sum over g of rotate(sum over i, b of d[o,g,i,b] * rotate(items[i], b), g), hoisted twice.
 

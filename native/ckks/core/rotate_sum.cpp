@@ -98,14 +98,18 @@ Ciphertext Evaluator::rotate_sum(const Ciphertext& a, std::span<const long long>
     RotateSum sum(switcher, a);
     for (std::size_t i = 0; i < keys.size(); ++i) {
         std::vector<const KeySwitchKey*> stage = {keys[i]};
+        std::uint64_t links = 1;  // of the chain
         // (1 + r_s)(1 + r_t) = 1 + r_s + r_t + r_(s + t)
         if (keys[i] != nullptr && i + 1 < keys.size() && keys[i + 1] != nullptr) {
             const KeySwitchKey* both =
                 key_at_hand(normalised_step(chain[i] + chain[i + 1], context_->ring()), a.level);
-            if (both != nullptr) stage.insert(stage.end(), {keys[++i], both});
+            if (both != nullptr) {
+                stage.insert(stage.end(), {keys[++i], both});
+                links = 2;
+            }
         }
-        count(stage[0] == nullptr ? Count::kRotationIdentity : Count::kRotation, stage.size());
-        count(Count::kHadd, stage.size());
+        count(stage[0] == nullptr ? Count::kRotationIdentity : Count::kRotation, links);
+        count(Count::kHadd, links);
         count(Count::kModUp);
         if (sum.extended()) count(Count::kModDown);
         sum.stage(stage);

@@ -64,7 +64,7 @@ double exercise(const std::shared_ptr<TaintingHost>& host, RingKind ring) {
         for (double value : slots) sum += value;
     }
     volatile std::uint8_t byte = packed.back();
-    volatile u64 word = keys.rotations.at(1).limb(0, 0, 0)[0];
+    volatile u64 word = keys.rotations.at(1).stream(0)[0];
     static_cast<void>(byte);
     static_cast<void>(word);
     return sum;

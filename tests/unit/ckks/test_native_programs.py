@@ -13,6 +13,7 @@ import pytest
 from kakuri import _ckks
 
 Build = Callable[[str], Path]
+NATIVE = Path(__file__).parents[3] / "native/ckks"
 
 
 def run(command: list[str], stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -114,3 +115,21 @@ def test_parsers_under_sanitizers(build_programs: Build) -> None:
 def test_kernels_under_sanitizers(build_programs: Build) -> None:
     done = run([str(build_programs("address,undefined") / "kernels_agree")])
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_network_replayed_again_takes_no_new_memory(build_programs: Build) -> None:
+    """Every operation of a compiled network, after a first round: no page fault, so no page from the system."""
+    plan = NATIVE / "bench/plans/mnist.plan"
+    done = run([str(build_programs("") / "replay"), str(plan), "2"])
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("page faults")]
+    assert int(line.split()[-1]) == 0
+
+
+@pytest.mark.parametrize("text", ["ring standard x", "diagonal 0 0 0 0", "nonsense"])
+def test_replay_refuses_what_is_no_plan(build_programs: Build, tmp_path: Path, text: str) -> None:
+    plan = tmp_path / "broken.plan"
+    plan.write_text(text + "\n", encoding="utf-8")
+    done = run([str(build_programs("") / "replay"), str(plan)])
+    assert done.returncode == 2
+    assert done.stderr.startswith("replay: ")

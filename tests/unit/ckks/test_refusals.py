@@ -177,8 +177,12 @@ def test_counters_count_what_runs(tiny: Ring, made: dict[str, _ckks.Ciphertext])
             {"rotation": 2, "rotation_identity": 1, "keyswitch_modup": 1, "keyswitch_moddown": 2},
         ),
         (
-            lambda: e.rotate_sum(a, [1, 2]),
+            lambda: e.rotate_sum(a, [2, 2]),
             {"rotation": 2, "hadd": 2, "keyswitch_modup": 2, "keyswitch_moddown": 2},
+        ),
+        (
+            lambda: e.rotate_sum(a, [1, 2]),  # there is a key for 3
+            {"rotation": 2, "hadd": 2, "keyswitch_modup": 1, "keyswitch_moddown": 1},
         ),
         (lambda: e.drop_to_level(a, 2), {}),
         (lambda: e.negate(a), {}),
