@@ -1,7 +1,4 @@
-"""How often right products raise an alarm and wrong ones none, through real blinding and real updates.
-
-Last full run (``make test-slow``): see docs/offload.md.
-"""
+"""How often right products raise an alarm and wrong ones none, through real blinding and real updates."""
 
 from __future__ import annotations
 
