@@ -109,7 +109,7 @@ class _Side:
     v_noise: Tensor
     g_noise: Tensor
     mixes: bool
-    _weights: Tensor | None = field(default=None, repr=False)
+    _looking: tuple[Doubles, Doubles] | None = field(default=None, repr=False)
 
     @classmethod
     def anchor(cls, probe: Tensor, state: State, mixes: bool) -> _Side:
@@ -129,13 +129,15 @@ class _Side:
         """(n,) squared row norms: the anchored or the ones that the probes see, whichever is larger."""
         return torch.maximum(self.norms, self.w.square().mean(0))
 
-    def weights(self) -> Tensor:
-        """(2, n): what squares of the operand count for in the variance, by rounding of sums and by drift."""
-        if self._weights is None:
+    def looking(self, other: Tensor) -> tuple[Doubles, Doubles]:
+        """With what ``look`` meets an operand until the next step: the own fingerprint and the other side's probes
+        (2 k, n), and what its squares count for in the variance, by rounding of sums and by drift (2, n)."""
+        if self._looking is None:
             norms = self.weight_norms()
             spread = norms + norms.mean() if self.mixes else norms  # a mixed column sees the mean weight
-            self._weights = torch.stack([0.125 * self._length() * spread, self._shared(self.w_noise + 4.0 * norms)])
-        return self._weights
+            weights = torch.stack([0.125 * self._length() * spread, self._shared(self.w_noise + 4.0 * norms)])
+            self._looking = torch.cat([self.w, other]).numpy(), weights.numpy()
+        return self._looking
 
     def base(self, squares: Doubles) -> Doubles:
         """squares (b, 3) by both weights and by none -> the operand's part of the variance (b,)."""
@@ -174,7 +176,7 @@ class _Side:
         change = step.scale**2 * self.g_noise + step.weight_decay**2 * (self.w_noise + norms) + 2.0 * size
         self.v_noise = step.momentum**2 * self.v_noise + change
         self.w_noise = self.w_noise + (step.lr / (1.0 - min(step.momentum, 0.999))) ** 2 * self.v_noise + norms
-        self._weights = None
+        self._looking = None
 
     def agrees(self, state: State, u: float, with_gradient: bool) -> bool:
         """Whether matrices fetched from a worker have these fingerprints."""
@@ -247,10 +249,8 @@ class Fingerprint:
 
     def _look(self, side: _Side, other: _Side, x: Tensor) -> Seen:
         k = len(side.w)
-        probes = torch.cat([side.w, other.probe])
-        dots, squares = _blinding.row_sums(
-            _rows(x), probes.numpy(), side.weights().numpy(), threads=torch.get_num_threads()
-        )
+        probes, weights = side.looking(other.probe)
+        dots, squares = _blinding.row_sums(_rows(x), probes, weights, threads=torch.get_num_threads())
         crossed = np.ascontiguousarray(dots[:, k:])
         expected = np.ascontiguousarray(dots[:, :k])
         return Seen(self, expected, crossed, side.base(squares), np.ascontiguousarray(squares[:, 2]))

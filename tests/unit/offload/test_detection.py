@@ -1,7 +1,4 @@
-"""How often right products raise an alarm and wrong ones none, through real blinding and real updates.
-
-Last full run (``make test-slow``): see docs/offload.md.
-"""
+"""How often right products raise an alarm and wrong ones none, through real blinding and real updates."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from kakuri.offload.verify import Fingerprint, Seen, State, probes_for
 from kakuri.trust import SystemEntropy
 
 SHAPES = ((16, 48, 32), (8, 96, 20), (24, 20, 64))  # b, n, m
-STEPS, CHECKS = 5, 5  # updates of a weight, and products between two of them
+STEPS, CHECKS = 4, 20  # updates of a weight, and products between two of them
 STEP = SgdStep(0.05, momentum=0.9, weight_decay=1e-3)
 
 
