@@ -13,8 +13,10 @@ classes, not 2,304.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,8 @@ from kakuri.encrypted.multiplexed.layout import IntArray, Layout
 from kakuri.encrypted.multiplexed.linear import Linear
 
 MAX_OPTIONS = 1 << 26
+SmallArray = NDArray[np.signedinteger[Any]]
+FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -40,14 +44,19 @@ class Problem:
     out_place: IntArray
     in_channel: IntArray
     spatial_class: IntArray
-    options: IntArray
-    home: IntArray
+    options: SmallArray
+    home: SmallArray
     class_of: IntArray  # (taps, entries of target) class or -1
 
     @cached_property
     def class_sizes(self) -> IntArray:
         found = self.class_of[self.class_of >= 0]
         return np.bincount(found, minlength=int(self.class_of.max(initial=0)) + 1)
+
+    def settled(self) -> Problem:
+        """The problem without its alternatives, which are large and no longer needed once a choice is made."""
+        none: SmallArray = np.empty((0, 0), dtype=np.int16)
+        return replace(self, options=none, home=none)
 
     @property
     def lower_bound(self) -> int:
@@ -58,7 +67,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Cover:
-    """keys: (diagonals,) sorted. diagonal, home: (members,) the choice for each member of the problem."""
+    """problem: settled. keys: (diagonals,) sorted. diagonal, home: (members,) the choice for each of its members."""
 
     problem: Problem
     keys: IntArray
@@ -100,20 +109,25 @@ def pose(
     alternatives = (1 if cyclic else len(homes)) * ct.shape[1] * shifts.shape[1]
     if len(out_channel) * alternatives > MAX_OPTIONS:
         return None
+    pairs = target.ciphertexts * source.ciphertexts
+    small = np.dtype(np.int32 if pairs * slots < 1 << 31 else np.int64)  # tens of millions of options happen
     base = slot[in_channel] - target.channel_slot[out_channel][:, None]
-    difference = base[:, :, None] + shifts[spatial][:, None, :]
+    difference = base.astype(small)[:, :, None] + shifts.astype(small)[spatial][:, None, :]
     valid = (ct[in_channel] >= 0)[:, :, None] & (shifts[spatial] >= 0)[:, None, :]
     pair = target.channel_ct[out_channel][:, None] * source.ciphertexts + ct[in_channel]
-    base_key = pair[:, :, None] * slots
+    base_key = (pair[:, :, None] * slots).astype(small)
+    options: SmallArray = np.empty((len(pair), alternatives), dtype=small)
     if cyclic:
         shift = difference % cyclic
-        home = (difference - shift) // cyclic % len(homes)
-        options = np.where(valid, base_key + shift, -1).reshape(len(pair), -1)
-        home = home.reshape(len(pair), -1)
+        home: SmallArray = ((difference - shift) // cyclic % len(homes)).astype(np.int16).reshape(options.shape)
+        options[:] = np.where(valid, base_key + shift, -1).reshape(options.shape)
     else:
-        each = [np.where(valid, base_key + (difference - h) % slots, -1).reshape(len(pair), -1) for h in homes]
-        options = np.concatenate(each, axis=1)
-        home = np.broadcast_to(np.repeat(np.arange(len(homes)), each[0].shape[1]), options.shape)
+        each = alternatives // len(homes)
+        for k, h in enumerate(homes):
+            options[:, k * each : (k + 1) * each] = np.where(valid, base_key + (difference - h) % slots, -1).reshape(
+                -1, each
+            )
+        home = np.broadcast_to(np.repeat(np.arange(len(homes), dtype=np.int16), each), options.shape)
     return Problem(linear, source, target, homes, out_channel, in_channel, spatial, options, home, class_of)
 
 
@@ -149,22 +163,16 @@ def cover(problem: Problem, most: int = MAX_OPTIONS) -> Cover | None:
     if len(used) > most:
         return None
     alternative = (options == chosen[:, None]).argmax(axis=1)
-    return Cover(problem, used, diagonal.reshape(-1), problem.home[np.arange(len(options)), alternative])
+    home = problem.home[np.arange(len(options)), alternative].astype(np.int64)
+    return Cover(problem.settled(), used, diagonal.reshape(-1), home)
 
 
 def _greedy(problem: Problem, most: int) -> IntArray | None:
     """(members,) the key chosen for each."""
     keys, option = _numbered(problem.options, problem.target.slots)
     weight = problem.class_sizes[problem.spatial_class].astype(np.float64)
-    option = np.sort(option, axis=1)
-    option[:, 1:][option[:, 1:] == option[:, :-1]] = -1  # a diagonal that does a member twice counts once
-    inside = option >= 0
-    flat, owner = option[inside], np.nonzero(inside)[0]
-    by_key = np.argsort(flat, kind="stable")
-    owner = owner[by_key]
-    starts = np.searchsorted(flat[by_key], np.arange(len(keys) + 1))
+    starts, owner, gains = _members_of(option, weight, len(keys))
     # Gains stay exact: what a member no longer adds is taken from every diagonal that could have done it.
-    gains = np.bincount(flat, weights=np.repeat(weight, inside.sum(axis=1)), minlength=len(keys))
     free = np.ones(len(option), dtype=np.bool_)
     chosen = np.full(len(option), -1, dtype=np.int64)
     left, picked = float(weight.sum()), 0
@@ -177,19 +185,58 @@ def _greedy(problem: Problem, most: int) -> IntArray | None:
         picked += 1
         chosen[mine], free[mine] = keys[k], False
         left -= gains[k]
-        lost, counted = option[mine], inside[mine]
+        lost = option[mine]
+        counted = lost >= 0
         gains -= np.bincount(lost[counted], np.repeat(weight[mine], counted.sum(axis=1)), minlength=len(keys))
     return chosen
 
 
-def _numbered(options: IntArray, slots: int) -> tuple[IntArray, IntArray]:
-    """The keys in use, those of small shifts first, and ``options`` as indices of them (-1 stays)."""
-    present = np.flatnonzero(np.bincount(options[options >= 0]))
+def _members_of(option: SmallArray, weight: FloatArray, count: int) -> tuple[IntArray, SmallArray, FloatArray]:
+    """starts (count + 1,), owner: owner[starts[k]:starts[k + 1]] are the members that diagonal k can do, in order.
+    gains (count,): the weight of those. A counting sort by parts, because there may be tens of millions of options."""
+    sizes, gains = np.zeros(count, dtype=np.int64), np.zeros(count)
+    for part in _parts(option):
+        inside = option[part] >= 0
+        flat = option[part][inside]
+        sizes += np.bincount(flat, minlength=count)
+        gains += np.bincount(flat, weights=np.repeat(weight[part], inside.sum(axis=1)), minlength=count)
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    owner, following = np.empty(starts[-1], dtype=np.int32), starts[:-1].copy()
+    for part in _parts(option):
+        member, alternative = np.nonzero(option[part] >= 0)
+        flat = option[part][member, alternative]
+        order = np.argsort(flat, kind="stable")
+        flat, here = flat[order], np.bincount(flat, minlength=count)
+        rank = np.arange(len(flat)) - (np.cumsum(here) - here)[flat]
+        owner[following[flat] + rank] = member[order] + part.start
+        following += here
+    return starts, owner, gains
+
+
+def _parts(options: SmallArray) -> Iterator[slice]:
+    """Slices of members with about a million options each."""
+    rows = max(1, (1 << 20) // max(1, options.shape[1]))
+    for start in range(0, len(options), rows):
+        yield slice(start, min(start + rows, len(options)))
+
+
+def _numbered(options: SmallArray, slots: int) -> tuple[IntArray, SmallArray]:
+    """The keys in use, those of small shifts first, and ``options`` as indices of them (-1 stays), sorted by row. A key
+    that a member has twice stands once."""
+    used = np.zeros(int(options.max(initial=0)) + 2, dtype=np.bool_)
+    for part in _parts(options):
+        used[options[part]] = True
+    present = np.flatnonzero(used[:-1])  # the last place is -1's
     shift = present % slots
     keys = present[np.lexsort((present, np.minimum(shift, slots - shift)))]
-    index = np.full(int(present.max(initial=0)) + 2, -1, dtype=np.int64)
+    index = np.full(len(used), -1, dtype=np.int32)
     index[keys] = np.arange(len(keys))
-    return keys, index[options]
+    option = np.empty(options.shape, dtype=np.int32)
+    for part in _parts(options):
+        rows = np.sort(index[options[part]], axis=1)
+        rows[:, 1:][rows[:, 1:] == rows[:, :-1]] = -1
+        option[part] = rows
+    return keys, option
 
 
 def values(found: Cover) -> NDArray[np.float64]:
