@@ -122,7 +122,7 @@ class Moves:
             stage.name, source, stage.output, linear, found, steps, fold, Placed(target.layout, target.pattern)
         )
         price = (
-            layout.ciphertexts * self.prices.mod_up(limbs)
+            len(np.unique(inputs[steps.baby != 0])) * self.prices.mod_up(limbs)
             + steps.babies * self.prices.baby(limbs)
             + steps.giants * self.prices.giant(limbs)
             + len(shifts) * self.prices.diagonal(limbs)
@@ -207,9 +207,14 @@ class Moves:
         if isinstance(stage, Convolution) and self.graph.following(source) is stage:
             linear = im2col(self.graph.linears[stage.name])
             for target in self._targets(stage, None, {}):
-                for together in _divisors(target.pattern.count):
-                    layout = _taps_together(target, linear.weight.shape[1], together, self.slots)
-                    name = f"{target.name}|{together}"
+                virtual = linear.weight.shape[1]
+                layouts = {
+                    str(n): _taps_together(target, virtual, n, self.slots) for n in _divisors(target.pattern.count)
+                }
+                if target.product.ciphertexts == 1 and len(target.homes) > 1:
+                    layouts["r"] = _tap_per_home(target, virtual, self.slots)
+                for label, layout in layouts.items():
+                    name = f"{target.name}|{label}"
                     move = self._transform(stage, source, layout, linear, target, name=name)
                     if move is not None:
                         gather = Gather(source, Placed(layout, None), self.graph.linears[stage.name])
@@ -368,6 +373,28 @@ def _taps_together(target: Target, virtual: int, together: int, slots: int) -> L
         entries.entry_position,
         entries.entry_slot,
         f"taps{together}",
+    )
+
+
+def _tap_per_home(target: Target, virtual: int, slots: int) -> Layout:
+    """The query's layout: each home of a ciphertext holds one virtual channel under every output channel, so that the
+    first layer needs no rotation but those that add up the homes."""
+    homes, entries = np.asarray(target.homes), target.product
+    planes = np.unique(entries.channel_slot)
+    planes = planes[planes < homes[1]]
+    channel = np.repeat(np.arange(virtual), len(planes))
+    ct, home = np.divmod(channel, len(homes))
+    return Layout(
+        slots,
+        int(ct.max()) + 1,
+        virtual,
+        entries.grid,
+        channel,
+        ct,
+        homes[home] + np.tile(planes, virtual),
+        entries.entry_position,
+        entries.entry_slot,
+        "tap per home",
     )
 
 

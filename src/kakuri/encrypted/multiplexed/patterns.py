@@ -143,6 +143,14 @@ def targets(pattern: Pattern, channels: int, slots: int, *, copies: bool, partia
                     homes=offsets,
                     cyclic=planes * pattern.stride if around else 0,
                 )
+                if not around and homes & (homes - 1) == 0:
+                    yield _spread_homes(single, f"{label}/{homes}r", base, slots // homes, homes)
+
+
+def _spread_homes(single: Target, name: str, base: Layout, distance: int, homes: int) -> Target:
+    """Homes at even distances all the way round: adding them up leaves the sum in each, the next layer's copies."""
+    offsets = tuple(h * distance for h in range(homes))
+    return replace(single, name=name, layout=_repeat(base, distance, homes), homes=offsets, cyclic=distance)
 
 
 def folded(channels: int, slots: int, stride: int) -> Target:
