@@ -106,8 +106,8 @@ _FINETUNED = replace(_DISTILLED, name="finetuned-mnist", epochs=8, learning_rate
 
 _DISTILLED_CIFAR10 = Recipe(
     "distilled-cifar10",
-    epochs=26,
-    augmentation=Augmentation(crop_margin_pixels=2, flip=True),
+    epochs=120,
+    augmentation=Augmentation(crop_margin_pixels=3, flip=True),
     batch_size=128,
     learning_rate=5e-3,
     schedule="cosine",
@@ -154,8 +154,8 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             _DISTILLED,
             _FINETUNED,
             _DISTILLED_CIFAR10,
-            replace(_DISTILLED_CIFAR10, name="rebased-cifar10", epochs=7, learning_rate=3e-3, warmup_epochs=0.5),
-            replace(_DISTILLED_CIFAR10, name="finetuned-cifar10", epochs=1, learning_rate=2e-3, warmup_epochs=0.1),
+            replace(_DISTILLED_CIFAR10, name="rebased-cifar10", epochs=30, learning_rate=3e-3, warmup_epochs=0.5),
+            replace(_DISTILLED_CIFAR10, name="finetuned-cifar10", epochs=10, learning_rate=2e-3, warmup_epochs=0.5),
         )
     }
 )
