@@ -171,11 +171,14 @@ def _greedy(problem: Problem, most: int) -> IntArray | None:
     """(members,) the key chosen for each."""
     keys, option = _numbered(problem.options, problem.target.slots)
     weight = problem.class_sizes[problem.spatial_class].astype(np.float64)
-    starts, owner, gains = _members_of(option, weight, len(keys))
+    gains, left = _gains(option, weight, len(keys)), float(weight.sum())
+    if np.searchsorted(np.cumsum(np.sort(gains)[::-1]), left) >= most:  # gains only fall
+        return None
+    starts, owner = _members_of(option, len(keys))
     # Gains stay exact: what a member no longer adds is taken from every diagonal that could have done it.
     free = np.ones(len(option), dtype=np.bool_)
     chosen = np.full(len(option), -1, dtype=np.int64)
-    left, picked = float(weight.sum()), 0
+    picked = 0
     while left > 0.0:
         k = int(gains.argmax())
         if picked + left / gains[k] > most:  # no later diagonal does more than this one
@@ -191,26 +194,34 @@ def _greedy(problem: Problem, most: int) -> IntArray | None:
     return chosen
 
 
-def _members_of(option: SmallArray, weight: FloatArray, count: int) -> tuple[IntArray, SmallArray, FloatArray]:
-    """starts (count + 1,), owner: owner[starts[k]:starts[k + 1]] are the members that diagonal k can do, in order.
-    gains (count,): the weight of those. A counting sort by parts, because there may be tens of millions of options."""
-    sizes, gains = np.zeros(count, dtype=np.int64), np.zeros(count)
+def _gains(option: SmallArray, weight: FloatArray, count: int) -> FloatArray:
+    """(count,): the weight of the members that each diagonal can do."""
+    gains = np.zeros(count)
     for part in _parts(option):
         inside = option[part] >= 0
-        flat = option[part][inside]
-        sizes += np.bincount(flat, minlength=count)
-        gains += np.bincount(flat, weights=np.repeat(weight[part], inside.sum(axis=1)), minlength=count)
+        each = np.repeat(weight[part], inside.sum(axis=1))
+        gains += np.bincount(option[part][inside], weights=each, minlength=count)
+    return gains
+
+
+def _members_of(option: SmallArray, count: int) -> tuple[IntArray, SmallArray]:
+    """starts (count + 1,), owner: owner[starts[k]:starts[k + 1]] are the members that diagonal k can do, in order.
+    A counting sort by parts, because there may be tens of millions of options."""
+    sizes = np.zeros(count, dtype=np.int64)
+    for part in _parts(option):
+        sizes += np.bincount(option[part][option[part] >= 0], minlength=count)
     starts = np.concatenate([[0], np.cumsum(sizes)])
     owner, following = np.empty(starts[-1], dtype=np.int32), starts[:-1].copy()
+    narrow = np.uint16 if count <= 1 << 16 else np.int32  # numpy sorts 16 bits by digits
     for part in _parts(option):
         member, alternative = np.nonzero(option[part] >= 0)
         flat = option[part][member, alternative]
-        order = np.argsort(flat, kind="stable")
+        order = np.argsort(flat.astype(narrow), kind="stable")
         flat, here = flat[order], np.bincount(flat, minlength=count)
         rank = np.arange(len(flat)) - (np.cumsum(here) - here)[flat]
         owner[following[flat] + rank] = member[order] + part.start
         following += here
-    return starts, owner, gains
+    return starts, owner
 
 
 def _parts(options: SmallArray) -> Iterator[slice]:
