@@ -98,7 +98,7 @@ def test_a_worker_may_be_killed_at_any_step(tier: str, alone: bool, survivor: Wo
         worst = max(worst, largest_difference(made, expected))
     print(f"{tier}, alone {alone}: {len(moments)} kills, {met} incidents, largest difference {worst:.2g}")
     assert worst < ROUNDING
-    assert 0.8 * len(moments) <= met <= len(moments)  # a kill after the last answer is not noticed
+    assert 0.5 * len(moments) <= met <= len(moments)  # a kill after the last answer is not noticed
     assert not survivor.quarantined
 
 
