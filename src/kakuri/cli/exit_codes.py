@@ -5,7 +5,7 @@
 | 0 | done | |
 | 1 | a defect of Kakuri itself | anything that is no ``KakuriError`` |
 | 2 | wrong use of the command | KK-C, names of attacks, networks, packings |
-| 3 | the model cannot be used, or not like this | KK-M, KK-E, KK-G, KK-N |
+| 3 | the model cannot be used, or not like this | KK-M, KK-E, KK-G, KK-N, KK-O |
 | 4 | a file, package or message is missing, damaged or of another kind | KK-F, KK-W |
 | 5 | a key is wrong, unreadable, or where it must not be | KK-K, a message of another deployment, a signature |
 | 6 | something is not installed | a missing extra or peer, KK-S (the machine cannot confine, or stopped a process) |
@@ -37,6 +37,12 @@ _BY_CODE = {
     "KK-N10": KEY,
     "KK-N13": USAGE,
     "KK-N16": USAGE,
+    "KK-O01": ENVIRONMENT,
+    "KK-O02": USAGE,
+    "KK-O03": USAGE,
+    "KK-O04": USAGE,
+    "KK-O07": USAGE,
+    "KK-O40": FILE,
     "KK-P04": MODEL,
     "KK-P10": KEY,
     "KK-P11": KEY,
@@ -62,6 +68,7 @@ _BY_LETTER = {
     "K": KEY,
     "M": MODEL,
     "N": MODEL,
+    "O": MODEL,
     "P": DATA,
     "S": ENVIRONMENT,
     "W": FILE,

@@ -54,6 +54,9 @@ ROOM_COMMANDS = {
     ("build", "personal"): "build_personal",
     ("build", "enclave"): "build_enclave",
     ("plan", "enclave"): "plan_enclave",
+    ("check", "offload"): "check_offload",
+    ("plan", "offload"): "plan_offload",
+    ("audit", "offload"): "audit_offload",
 }
 
 

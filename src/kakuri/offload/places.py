@@ -124,6 +124,15 @@ class WorkerProcess:
             self.process.wait()
 
 
+def worker_count(workers: str) -> int:
+    """Of ``local`` or ``local:K``. Raises KK-O03."""
+    matched = re.fullmatch(r"local(?::([1-9][0-9]{0,2}))?", workers)
+    if not matched:
+        limit = "local or local:K, K to 999"
+        raise KakuriError("KK-O03", "not a description of workers", got=repr(workers)[:80], limit=limit)
+    return int(matched[1] or 1)
+
+
 class Pool:
     """Every place of a session; a context manager. Layer numbers are unique within it."""
 
@@ -138,11 +147,7 @@ class Pool:
 
         Raises KK-O03.
         """
-        matched = re.fullmatch(r"local(?::([1-9][0-9]{0,2}))?", workers)
-        if not matched:
-            raise KakuriError(
-                "KK-O03", "not a description of workers", got=repr(workers)[:80], limit="local or local:K, K to 999"
-            )
+        count = worker_count(workers)
         devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
         places: list[Place] = [
             WorkerProcess(
@@ -151,7 +156,7 @@ class Pool:
                 threads=threads,
                 observer=observer,
             )
-            for index in range(int(matched[1] or 1))
+            for index in range(count)
         ]
         return cls(places)
 

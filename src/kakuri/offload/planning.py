@@ -19,7 +19,7 @@ from kakuri.errors import KakuriError, KakuriWarning, Problem
 from kakuri.offload.build import build
 from kakuri.offload.data import OffloadData
 from kakuri.offload.optimizer import OffloadOptimizer
-from kakuri.offload.places import Pool
+from kakuri.offload.places import Pool, worker_count
 from kakuri.offload.select import select
 from kakuri.offload.session import Settings
 from kakuri.offload.threats import statement
@@ -157,6 +157,11 @@ def plan(
     if not names:
         problems.append(Problem("KK-O17", "nothing is left to offload", hint="kk.check(module, 'offload') says why"))
     problems += _tier_problems(chosen, base, accept_public_base)
+    if isinstance(workers, str):
+        try:
+            worker_count(workers)
+        except KakuriError as error:
+            problems += error.problems
     if threads < 1 or fail_limit < 0 or journal_bytes < 0 or rotate_every < 0:
         problems.append(Problem("KK-O04", "numbers must not be negative, threads at least 1"))
     if update not in ("auto", "worker", "master"):
@@ -178,7 +183,9 @@ def plan(
 
 def _tier_problems(tier: Tier, base: Base | None, accepted: bool) -> list[Problem]:
     if not tier.mixes:
-        return []
+        if base in (None, "private", "public"):
+            return []
+        return [Problem("KK-O04", "weights come from no such place", got=repr(base), limit="private, public")]
     if base not in ("private", "public"):
         hint = "base='private' for weights that start at random in secret, base='public' for anything published"
         return [Problem("KK-O07", f"{tier.name} must know where the weights come from", got=repr(base), hint=hint)]
