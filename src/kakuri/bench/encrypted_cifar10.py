@@ -2,7 +2,8 @@
 
 Settings: ``packing`` (auto: the planner's choice), ``images`` (100). Cases are ``4layer-CNN/square`` and so on. Images
 are the first of CIFAR-10's test set, calibration comes from its training set; both from ``KAKURI_DATA``. Cases without
-shipped weights are left out; KK-Z30 is raised when none is left.
+shipped weights are left out; KK-Z30 is raised when none is left. ``agreement`` N: only labels are compared, over the
+first N images of the test set.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from kakuri import zoo
+from kakuri.bench.encrypted_agreement import agreement
 from kakuri.bench.encrypted_case import Subject, measure
 from kakuri.bench.rows import Options, Row
 from kakuri.zoo.data.cifar10 import load_cifar10
@@ -25,11 +27,13 @@ def run(options: Options) -> list[Row]:
     wanted = {case: name for case, name in names.items() if options.case in case}
     shipped = {case: name for case, name in wanted.items() if name in zoo.weights.names()} or wanted
     data = load_cifar10(download=False)
-    count = int(options.settings.get("images", "100"))
+    compared = int(options.settings.get("agreement") or 0)
+    count = compared or int(options.settings.get("images", "100"))
     images = PREPROCESSING.apply(data.test_images[:count])
     labels = np.asarray(data.test_labels[:count])
     calibration = PREPROCESSING.apply(data.train_images[:CALIBRATION_IMAGES])
     rows: list[Row] = []
     for case, name in shipped.items():
-        rows += measure(Subject(case, zoo.weights.path(name), images, labels, calibration), options)
+        subject = Subject(case, zoo.weights.path(name), images, labels, calibration)
+        rows += [agreement(subject, options)] if compared else measure(subject, options)
     return rows

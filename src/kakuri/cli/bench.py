@@ -11,7 +11,15 @@ from kakuri import bench
 from kakuri.cli.output import JsonOption, output_of, printable, table
 from kakuri.errors import KakuriError
 
-_FIRST = ("latency_seconds", "cpu_seconds", "accuracy_percent", "label_agreement_percent", "peak_bytes", "ratio")
+_FIRST = (
+    "latency_seconds",
+    "cpu_seconds",
+    "accuracy_percent",
+    "label_agreement_percent",
+    "agreement_percent",
+    "peak_bytes",
+    "ratio",
+)
 
 
 def command(
@@ -23,6 +31,9 @@ def command(
     case: Annotated[str, typer.Option("--case", help="Only cases that contain this text.")] = "",
     packing: Annotated[str, typer.Option("--packing", help="multiplexed, channel, batch or auto.")] = "auto",
     images: Annotated[int, typer.Option("--images", min=1, help="How many inputs.")] = 100,
+    agreement: Annotated[
+        int, typer.Option("--agreement", min=0, help="encrypted-*: only compare labels of N test images; resumable.")
+    ] = 0,
     models: Annotated[str, typer.Option("--models", help="codegen: a network's file, or a folder of them.")] = "",
     listed: Annotated[bool, typer.Option("--list", help="List the benchmarks.")] = False,
     json: JsonOption = False,
@@ -34,7 +45,7 @@ def command(
         return
     if not name:
         raise KakuriError("KK-C20", "which benchmark?", limit=", ".join(bench.names()), hint="kakuri bench --list")
-    settings = {"packing": packing, "images": str(images), "models": models}
+    settings = {"packing": packing, "images": str(images), "agreement": str(agreement), "models": models}
     options = bench.Options(threads=threads, runs=runs, case=case, settings=settings, report=output.note)
     document = bench.run(name, options)
     output.result(document, *_shown(document))

@@ -151,9 +151,13 @@ class Builder:
         self._emit(p.RotateHoisted(source, normal, targets))
         return list(targets)
 
-    def rotate_sum(self, source: int, steps: Sequence[int]) -> int:
+    def rotate_sum(self, source: int, steps: Sequence[int], *, pairs: bool = False) -> int:
+        """pairs: also asks for keys of the sums of neighbouring steps, with which the kernel takes two at once."""
         old = self.registers[source]
         normal = tuple(self._need_rotation(step, old.level) for step in steps)
+        if pairs:
+            for first, second in zip(normal[::2], normal[1::2], strict=False):
+                self._need_rotation(first + second, old.level)
         error = old.error
         for _ in normal:
             error = math.sqrt(2.0 * error**2 + (self.noise.key_switch / old.scale) ** 2)

@@ -10,6 +10,7 @@ Does not guarantee: what a busy machine does; ``calibration`` measures the faste
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +64,13 @@ def work_of(chain: Chain, program: Program) -> Work:
     work = Work(loads=len(program.inputs) * (chain.top_level + 1))
     for instruction in program.instructions:
         level = min(program.registers[r].level for r in p.reads(instruction))
-        _add(work, instruction, _Limbs(level + 1, len(chain.special_moduli), digits_at(chain, level)), program)
+        _add(
+            work,
+            instruction,
+            _Limbs(level + 1, len(chain.special_moduli), digits_at(chain, level)),
+            program,
+            chain.slots,
+        )
     return work
 
 
@@ -88,15 +95,27 @@ class _Limbs:
         return 2 * self.digits * (self.limbs + self.special)
 
 
-def _add(work: Work, instruction: p.Instruction, at: _Limbs, program: Program) -> None:
+def sum_stages(steps: tuple[int, ...], held: Mapping[int, int], slots: int, level: int) -> tuple[int, int]:
+    """Of a chain of rotations: how often the kernel extends the sum, and products with keys. Two neighbouring steps
+    are one stage of three products where the key of their sum is held."""
+    stages = products = i = 0
+    while i < len(steps):
+        both = sum(steps[i : i + 2]) % slots
+        merged = i + 1 < len(steps) and all(steps[i : i + 2]) and held.get(both, -1) >= level
+        stages, products, i = stages + 1, products + (3 if merged else 1), i + (2 if merged else 1)
+    return stages, products
+
+
+def _add(work: Work, instruction: p.Instruction, at: _Limbs, program: Program, slots: int) -> None:
     match instruction:
         case p.RotateHoisted(_, steps, _):
             real = sum(1 for step in steps if step)
             work.transforms += at.mod_up * (real > 0) + at.mod_down * real
             work.keys += at.key * real
         case p.RotateSum(_, steps, _):
-            work.transforms += (at.mod_up + at.mod_down) * len(steps)
-            work.keys += at.key * len(steps)
+            stages, rotations = sum_stages(steps, program.rotations, slots, at.limbs - 1)
+            work.transforms += at.mod_up * stages + at.mod_down * (stages + 1) / 2
+            work.keys += at.key * rotations
         case p.Relinearize(_, _, rescale):
             work.transforms += at.mod_up + at.mod_down + 2 * rescale
             work.keys += at.key

@@ -131,13 +131,18 @@ class Emitter:
         return [self.builder.drop_to(r, lowest) for r in registers]
 
     def _folded(self, register: int, folds: tuple[Fold, ...]) -> int:
+        chain: list[int] = []
         for fold in folds:
-            steps = fold.chain
-            if steps is not None:
-                register = self.builder.rotate_sum(register, steps)
+            if fold.chain is not None:
+                chain.extend(fold.chain)
             elif len(fold.offsets) > 1:
+                register = self._chained(register, chain)
+                chain = []
                 register = self.builder.add_many(self.builder.rotate_hoisted(register, fold.offsets))
-        return register
+        return self._chained(register, chain)
+
+    def _chained(self, register: int, steps: list[int]) -> int:
+        return self.builder.rotate_sum(register, steps, pairs=True) if steps else register
 
     def _pool(self, step: PoolFold) -> Value:
         source = self.values[step.source]
