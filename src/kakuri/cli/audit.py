@@ -14,25 +14,19 @@ import numpy as np
 import onnx_ir as ir
 import typer
 from numpy.typing import NDArray
-from rich.markup import escape
-from rich.table import Table
 
-from kakuri import audit, model, zoo
-from kakuri.attacks import ATTACKS, AttackResult, Verdict, select
+from kakuri import model, zoo
+from kakuri.attacks import ATTACKS, select
 from kakuri.audit import targets
-from kakuri.cli import exit_codes
+from kakuri.cli.audit_report import attacked, check_destination, reported
 from kakuri.cli.inputs import read_labels, read_samples
 from kakuri.cli.kinds import Kind, kind_of, refuse_secret, wrong_kind
-from kakuri.cli.output import JsonOption, output_of, printable, table
+from kakuri.cli.output import JsonOption, output_of
 from kakuri.cli.passphrases import passphrase_for
 from kakuri.cli.rooms import ThreadsOption
 from kakuri.encrypted import Client, Server
 from kakuri.encrypted.rehearsal import rehearse
 from kakuri.errors import KakuriError
-from kakuri.trust import SeededRandomness
-from kakuri.units import percent_text
-
-_STYLES = {Verdict.AT_CHANCE: "green", Verdict.LEAK: "bold red", Verdict.INCONCLUSIVE: "yellow"}
 
 
 def command(
@@ -68,8 +62,7 @@ def command(
     """Attack what the server sees; exit code 8 unless every attack is at chance."""
     output = output_of(context)
     chosen = select("all" if attacks == "all" else [name.strip() for name in attacks.split(",")])
-    if to is not None and to.suffix.lower() not in {".html", ".htm", ".json"}:
-        raise KakuriError("KK-A07", "a report is saved as .html or .json", where=to)
+    check_destination(to)
     with output.progress("loading the package") as step:
         client, server, net = _two_sides(package, keys, threads)
         samples, known = _Inputs(inputs, labels, images).read(client.deployment.input.shape)
@@ -84,20 +77,8 @@ def command(
             answers=answers,
             progress=lambda text, share: step(text, 0.05 + 0.5 * share),
         )
-        done = 0
-
-        def attacked(line: str) -> None:
-            nonlocal done
-            done += 1
-            step(f"attacking: {line}", min(0.95, done / (4 * len(chosen))))
-
-        report = audit.run(subjects, chosen, randomness=SeededRandomness(seed), progress=attacked)
-    if to is not None:
-        report.save(to)
-    output.result(report.to_dict(), *shown(report))
-    if to is not None:
-        output.note(f"report saved to {to}")
-    return exit_codes.OK if report.ok else exit_codes.AUDIT
+        report = attacked(subjects, chosen, seed, step)
+    return reported(output, report, to)
 
 
 @dataclass(frozen=True)
@@ -146,32 +127,3 @@ def _two_sides(package: Path, keys: Path | None, threads: int | None) -> tuple[C
             what = "key file and package are not of one build"
             raise KakuriError("KK-F42", what, where=keys, hint="leave --keys out to audit with a fresh pair")
     return client, server, net
-
-
-def shown(report: audit.AuditReport) -> list[str | Table]:
-    """The report for people."""
-    rows = table("attack", "seen", "measured", "95 %", "chance", "unprotected", "verdict")
-    for result in report.results:
-        rows.add_row(*_row(result))
-    refused = [f"{item.attack} refused: {item.reason}" for item in report.refused]
-    summary = report.summary[:1].upper() + report.summary[1:]
-    return [
-        rows,
-        "",
-        *refused,
-        f"{summary}. This says what these attacks found, not that there is nothing to find.",
-    ]
-
-
-def _row(result: AttackResult) -> tuple[str, ...]:
-    style = _STYLES[result.verdict]
-    low, high = percent_text(result.estimate.low), percent_text(result.estimate.high)
-    return (
-        result.attack,
-        escape(printable(result.view)),
-        percent_text(result.estimate.value),
-        f"{low} to {high}",
-        percent_text(result.chance.value),
-        percent_text(result.unprotected.value),
-        f"[{style}]{result.verdict.value}[/]",
-    )

@@ -13,17 +13,14 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from kakuri import audit
 from kakuri.audit.offload import ATTACKS, offloaded
-from kakuri.cli import exit_codes
-from kakuri.cli.audit import shown
+from kakuri.cli.audit_report import attacked, check_destination, reported
 from kakuri.cli.inputs import MAX_FILE_BYTES, read_npy
 from kakuri.cli.output import JsonOption, output_of
 from kakuri.errors import KakuriError
 from kakuri.files import read_bounded
 from kakuri.offload.recording import Recording
 from kakuri.offload.recording_file import load
-from kakuri.trust import SeededRandomness
 
 _BASES = "public, private, or a .npy file"
 
@@ -53,25 +50,12 @@ def command(
     unknown = [name for name in chosen if name not in ATTACKS]
     if unknown:
         raise KakuriError("KK-A06", "no such attack", got=", ".join(unknown), limit=", ".join(ATTACKS))
-    if to is not None and to.suffix.lower() not in {".html", ".htm", ".json"}:
-        raise KakuriError("KK-A07", "a report is saved as .html or .json", where=to)
+    check_destination(to)
     subject = load(recording)
     subjects = offloaded(subject, _base(base, subject, seed))
-    done = 0
     with output.progress("attacking") as step:
-
-        def attacked(line: str) -> None:
-            nonlocal done
-            done += 1
-            step(f"attacking: {line}", min(0.95, done / (4 * len(chosen))))
-
-        report = audit.run(subjects, chosen, randomness=SeededRandomness(seed), progress=attacked)
-    if to is not None:
-        report.save(to)
-    output.result(report.to_dict(), *shown(report))
-    if to is not None:
-        output.note(f"report saved to {to}")
-    return exit_codes.OK if report.ok else exit_codes.AUDIT
+        report = attacked(subjects, chosen, seed, step)
+    return reported(output, report, to)
 
 
 def _base(text: str, recording: Recording, seed: int) -> NDArray[Any]:

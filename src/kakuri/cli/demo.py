@@ -25,7 +25,7 @@ from rich.panel import Panel
 from kakuri import audit, encrypted, model, zoo
 from kakuri.audit import targets
 from kakuri.cli import exit_codes
-from kakuri.cli.audit import shown
+from kakuri.cli.audit_report import shown
 from kakuri.cli.output import JsonOption, Step, facts, output_of, table
 from kakuri.cli.rooms import ThreadsOption
 from kakuri.encrypted import Answer, Client, EncryptedPlan, Query, Server

@@ -8,8 +8,6 @@ Needs: a C compiler and OpenSSL 3's static library (Debian: libssl-dev). Errors:
 
 from __future__ import annotations
 
-import hashlib
-import importlib.resources
 import os
 import shutil
 import subprocess
@@ -19,6 +17,7 @@ from pathlib import Path
 
 from kakuri.codegen import CodegenPlan
 from kakuri.codegen.project import COMMON_FLAGS, sources
+from kakuri.enclave.fixed_code import digest_of, generated_sources, layout_header, packaged
 from kakuri.errors import KakuriError
 
 _SOURCES = ("crypto.c", "memory.c", "package.c", "sandbox.c", "worker.c")
@@ -28,15 +27,12 @@ _SECONDS = 600
 
 def worker_sources() -> dict[str, bytes]:
     """Name -> content of the fixed part."""
-    folder = importlib.resources.files("kakuri.enclave") / "worker"
-    return {name: (folder / name).read_bytes() for name in (*_SOURCES, "worker.h")}
+    return packaged("worker", (*_SOURCES, "worker.h")) | layout_header()
 
 
 def code_digest(files: Mapping[str, bytes]) -> bytes:
     """SHA-256 over the generated C (weights excluded) and the fixed part: what the worker compares the index with."""
-    code = _generated(files) | worker_sources()
-    lines = "".join(f"{name} {hashlib.sha256(code[name]).hexdigest()}\n" for name in sorted(code))
-    return hashlib.sha256(lines.encode()).digest()
+    return digest_of(generated_sources(files) | worker_sources())
 
 
 def compile_worker(code: CodegenPlan, files: Mapping[str, bytes]) -> bytes:
@@ -46,7 +42,11 @@ def compile_worker(code: CodegenPlan, files: Mapping[str, bytes]) -> bytes:
         raise KakuriError("KK-G20", "no such compiler", got=compiler, hint="install it, or set KAKURI_CC")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for file, data in {**_generated(files), **worker_sources(), "enclave_config.h": _config(code, files)}.items():
+        for file, data in {
+            **generated_sources(files),
+            **worker_sources(),
+            "enclave_config.h": _config(code, files),
+        }.items():
             (folder / file).write_bytes(data)
         generated = sources(code.target, code.entry, external=True)
         objects = [_object(compiler, folder, unit, (*COMMON_FLAGS, *flags)) for unit, flags in generated.items()]
@@ -54,11 +54,6 @@ def compile_worker(code: CodegenPlan, files: Mapping[str, bytes]) -> bytes:
         _tool([compiler, "-static-pie", "-Wl,-z,relro,-z,now", *objects, "-o", "worker", "-lcrypto"], folder)
         _tool(["strip", "worker"], folder)
         return (folder / "worker").read_bytes()
-
-
-def _generated(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The generated code without its test program and without the weights."""
-    return {name: data for name, data in files.items() if name.endswith((".c", ".h")) and name != "main.c"}
 
 
 def _config(code: CodegenPlan, files: Mapping[str, bytes]) -> bytes:

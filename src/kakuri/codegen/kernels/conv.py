@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
@@ -77,26 +78,11 @@ def _linear(
 ) -> Linear:
     outputs, inputs, kh, kw = weight.shape
     per_group = outputs // group
-    (sh, sw), (dh, dw), (top, left) = window.strides, window.dilations, window.pads
+    top, left = window.pads
     _, _, row, px = source.strides
     r_row, r_px = (residual.strides[2], residual.strides[3]) if residual is not None else (0, 0)
-    geometry = Geometry(
-        H=target.shape[2],
-        W=target.shape[3],
-        N=per_group,
-        K=kh * kw * inputs,
-        kh=kh,
-        kw=kw,
-        len=inputs,
-        a_row=sh * row,
-        a_px=sw * px,
-        a_ky=dh * row,
-        a_kx=dw * px,
-        c_row=target.strides[2],
-        c_px=target.strides[3],
-        r_row=r_row,
-        r_px=r_px,
-    ).merged()
+    geometry = Geometry.of_window(source, target, (per_group, inputs, kh, kw), window)
+    geometry = replace(geometry, r_row=r_row, r_px=r_px).merged()
     matrices = [panels(part.transpose(2, 3, 1, 0).reshape(-1, per_group)) for part in np.split(weight, group)]
     spaced = -(-per_group // PANEL) * PANEL if group > 1 else per_group
     biases = np.zeros((group, max(spaced, ROUND)), np.float32)

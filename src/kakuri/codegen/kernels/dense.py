@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
@@ -46,23 +47,9 @@ def _product(walk: Lowering, node: ir.Node, matrix: np.ndarray, bias: np.ndarray
     rows = source.size // inputs
     c_px = target.strides[-2] if rank == 2 and rows > 1 else outputs
     residual = walk.dense(tail.residual) if tail.residual is not None else None
-    geometry = Geometry(
-        H=1,
-        W=rows,
-        N=outputs,
-        K=inputs,
-        kh=1,
-        kw=1,
-        len=inputs,
-        a_row=rows * inputs,
-        a_px=inputs,
-        a_ky=0,
-        a_kx=0,
-        c_row=rows * c_px,
-        c_px=c_px,
-        r_row=0 if residual is None else rows * outputs,
-        r_px=0 if residual is None else outputs,
-    )
+    geometry = Geometry.of_matrix(rows, inputs, outputs, c_px)
+    if residual is not None:
+        geometry = replace(geometry, r_row=rows * outputs, r_px=outputs)
     walk.emit(
         Linear(
             node.name or "dense",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kakuri.codegen.literals import struct_literal
 from kakuri.codegen.lowering import INFINITY
 from kakuri.codegen.program import Operation, pointer
 from kakuri.codegen.targets import Isa
 from kakuri.codegen.views import View
+
+if TYPE_CHECKING:
+    from kakuri.codegen.kernels.depthwise import Window
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,47 @@ class Geometry:
     c_px: int
     r_row: int = 0
     r_px: int = 0
+
+    @classmethod
+    def of_matrix(cls, rows: int, inputs: int, outputs: int, c_px: int) -> Geometry:
+        """A matrix product of dense rows; c_px: from a row of the result to the next."""
+        return cls(
+            H=1,
+            W=rows,
+            N=outputs,
+            K=inputs,
+            kh=1,
+            kw=1,
+            len=inputs,
+            a_row=rows * inputs,
+            a_px=inputs,
+            a_ky=0,
+            a_kx=0,
+            c_row=rows * c_px,
+            c_px=c_px,
+        )
+
+    @classmethod
+    def of_window(cls, source: View, target: View, kernel: tuple[int, ...], window: Window) -> Geometry:
+        """A convolution of one group. source, target: (n, c, h, w); kernel: (outputs of the group, inputs, kh, kw)."""
+        outputs, inputs, kh, kw = kernel
+        (sh, sw), (dh, dw) = window.strides, window.dilations
+        _, _, row, px = source.strides
+        return cls(
+            H=target.shape[2],
+            W=target.shape[3],
+            N=outputs,
+            K=kh * kw * inputs,
+            kh=kh,
+            kw=kw,
+            len=inputs,
+            a_row=sh * row,
+            a_px=sw * px,
+            a_ky=dh * row,
+            a_kx=dw * px,
+            c_row=target.strides[2],
+            c_px=target.strides[3],
+        )
 
     @property
     def flat(self) -> bool:

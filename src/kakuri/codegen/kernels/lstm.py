@@ -82,21 +82,7 @@ def _lower(walk: Lowering, node: ir.Node) -> None:
     for d in range(directions):
         pre = walk.scratch((steps, batch, 4 * hidden), range(3))
         rows, columns = steps * batch, 4 * hidden
-        geometry = Geometry(
-            H=1,
-            W=rows,
-            N=columns,
-            K=inputs,
-            kh=1,
-            kw=1,
-            len=inputs,
-            a_row=rows * inputs,
-            a_px=inputs,
-            a_ky=0,
-            a_kx=0,
-            c_row=rows * columns,
-            c_px=columns,
-        )
+        geometry = Geometry.of_matrix(rows, inputs, columns, columns)
         added = bias[d, : 4 * hidden] + bias[d, 4 * hidden :]
         walk.emit(Linear(name, source, walk.weights.add(panels(w[d].T)), walk.weights.add(added), pre, geometry))
         backwards = d == 1 or text(node, "direction", "forward") == "reverse"

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from kakuri import codegen, model
 from kakuri.codegen import CodegenPlan
+from kakuri.enclave.fixed_code import generated_sources
 from kakuri.enclave.index import HEAD_BYTES, INDEX_LABEL, RECORD_BYTES, Index, Tensor
 from kakuri.enclave.optee import project
 from kakuri.enclave.optee.footprint import Footprint, measure
@@ -127,7 +128,7 @@ class OpteePlan:
         """Everything but ``sealed.bin``: without any weight of the inner layers."""
         generated = self.code.files()
         application = project.application_id(project.code_digest(generated, self.answer))
-        ta = project.generated_sources(generated) | project.trusted_sources()
+        ta = generated_sources(generated) | project.trusted_sources()
         ta["ta_config.h"] = _config(self.code, self.tensors, signer, self.answer)
         ta["user_ta_header_defines.h"] = project.application_header(application, self.footprint.stack_bytes)
         host = project.host_sources()
@@ -186,7 +187,7 @@ def plan(
     _check_answer(cut, code, answer)
     tensors = sealed_tensors(code)
     generated = code.files()
-    files = project.generated_sources(generated) | project.trusted_sources()
+    files = generated_sources(generated) | project.trusted_sources()
     files["ta_config.h"] = _config(code, tensors, _PLACEHOLDER, answer)
     footprint = measure(code.target.compiler, files, project.units(code), project.api_headers())
     made = OpteePlan(cut, code, tensors, answer, footprint, memory_bytes)

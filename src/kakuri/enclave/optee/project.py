@@ -7,13 +7,12 @@ network is another application.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.resources
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from kakuri.codegen import CodegenPlan
 from kakuri.codegen.project import COMMON_FLAGS, sources
+from kakuri.enclave.fixed_code import Files, digest_of, generated_sources, layout_header, packaged
 from kakuri.enclave.index import TAG_BYTES, Tensor
 from kakuri.trust.signing import SignerPublic
 
@@ -22,22 +21,16 @@ HEAP_BYTES = 16 << 10
 """For the handles of OP-TEE's library; the application has no heap of its own."""
 TA_FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra")
 _NAMESPACE = uuid.UUID("6f1d2c3e-7a55-4d0e-9a64-1f5b8f0c2d11")
-Files = Mapping[str, bytes]
 
 
 def trusted_sources() -> dict[str, bytes]:
     """Name -> content of the fixed part of the application."""
-    return {name: _read("ta", name) for name in (*TRUSTED, "trusted.h")}
+    return packaged("optee/ta", (*TRUSTED, "trusted.h")) | layout_header()
 
 
 def api_headers() -> dict[str, bytes]:
     """Declarations for where there is no dev kit; no part of an emitted project."""
-    return {name: _read("api", name) for name in ("tee_internal_api.h", "tee_client_api.h")}
-
-
-def generated_sources(files: Files) -> dict[str, bytes]:
-    """The generated code without its test program and without the weights."""
-    return {name: data for name, data in files.items() if name.endswith((".c", ".h")) and name != "main.c"}
+    return packaged("optee/api", ("tee_internal_api.h", "tee_client_api.h"))
 
 
 def units(code: CodegenPlan) -> dict[str, tuple[str, ...]]:
@@ -48,9 +41,7 @@ def units(code: CodegenPlan) -> dict[str, tuple[str, ...]]:
 
 def code_digest(files: Files, answer: str) -> bytes:
     """SHA-256 over generated code, fixed code and the answer's form: what the application compares the index with."""
-    code = {**generated_sources(files), **trusted_sources(), "answer": answer.encode()}
-    lines = "".join(f"{name} {hashlib.sha256(code[name]).hexdigest()}\n" for name in sorted(code))
-    return hashlib.sha256(lines.encode()).digest()
+    return digest_of({**generated_sources(files), **trusted_sources(), "answer": answer.encode()})
 
 
 def application_id(digest: bytes) -> uuid.UUID:
@@ -150,7 +141,7 @@ def build_files(code: CodegenPlan, application: uuid.UUID) -> dict[str, bytes]:
 
 
 def host_sources() -> dict[str, bytes]:
-    return {name: _read("host", name) for name in ("client.c", "client.h", "main.c")}
+    return packaged("optee/host", ("client.c", "client.h", "main.c"))
 
 
 def ciphertext_bytes(tensors: Sequence[Tensor]) -> int:
@@ -159,7 +150,3 @@ def ciphertext_bytes(tensors: Sequence[Tensor]) -> int:
 
 def _array(numbers: Sequence[int] | bytes) -> str:
     return "{" + ", ".join(str(number) for number in numbers) + "}"
-
-
-def _read(folder: str, name: str) -> bytes:
-    return (importlib.resources.files("kakuri.enclave.optee") / folder / name).read_bytes()

@@ -3,7 +3,7 @@
    Purpose: from the signed index, the wrapped data key and the file to weights in secret memory.
    Guarantees: the index is believed only after its signature; code, version and every bound are checked before a key is
    unwrapped; weights that stay are authentic, all of them, at the place that the index says; on any failure the weights
-   are wiped. The layout is kakuri/enclave/index.py's.
+   are wiped. The layout is sealed_index.h's.
    Does not guarantee: freshness beyond the minimum version that the policy carries. */
 #include <openssl/crypto.h>
 #include <string.h>
@@ -11,40 +11,10 @@
 
 #include "worker.h"
 
-static const char MAGIC[8] = {'K', 'K', 'E', 'N', 'C', 'L', '1', '\n'};
-static const char WRAP_LABEL[] = "kakuri-enclave-wrap-1\n";
 static const char INDEX_LABEL[] = "kakuri-enclave-index-1\n";
 static const unsigned char CODE_DIGEST[DIGEST_BYTES] = KK_CODE_DIGEST;
 
-/* Where the fields of the head and of a record stand. */
-enum {
-    AT_ID = 8,
-    AT_VERSION = 24,
-    AT_MINIMUM = 28,
-    AT_CODE = 32,
-    AT_WEIGHTS_BYTES = 96,
-    AT_TENSORS = 104,
-    AT_WRAP = 108,
-    AT_WRAPPED = 112,
-    WRAPPED_BYTES = 80,
-    NONCE_BYTES = 12,
-    AT_OFFSET = 168,
-    AT_BYTES = 176
-};
-
-static uint32_t u32(const unsigned char *at)
-{
-    uint32_t value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
-
-static uint64_t u64(const unsigned char *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
+enum { WRAPPED_BYTES = 80 };
 
 static int read_at(int file, unsigned char *to, size_t bytes, uint64_t offset)
 {
@@ -71,8 +41,8 @@ static int read_key_of_kind(int file, const char *kind, unsigned char key[KEY_BY
     size_t kind_bytes = strlen(kind);
     int found = 0;
     if (read_at(file, whole, START + 4, 0) == 0 && memcmp(whole, start, START) == 0) {
-        size_t body = START + 4 + (size_t)u32(whole + START), total = body + KEY_BYTES + DIGEST_BYTES;
-        if (u32(whole + START) >= kind_bytes && total <= MAX && read_at(file, whole, total, 0) == 0 &&
+        size_t body = START + 4 + (size_t)kk_u32(whole + START), total = body + KEY_BYTES + DIGEST_BYTES;
+        if (kk_u32(whole + START) >= kind_bytes && total <= MAX && read_at(file, whole, total, 0) == 0 &&
             memcmp(whole + START + 4, kind, kind_bytes) == 0) {
             const void *parts[] = {whole};
             size_t bytes[] = {body + KEY_BYTES};
@@ -101,7 +71,7 @@ static int layout_fits(const unsigned char *index, uint32_t tensors)
     uint64_t end = 0;
     for (uint32_t i = 0; i < tensors; i++) {
         const unsigned char *record = index + HEAD_BYTES + (size_t)i * RECORD_BYTES;
-        uint64_t offset = u64(record + AT_OFFSET), bytes = u64(record + AT_BYTES);
+        uint64_t offset = kk_u64(record + AT_OFFSET), bytes = kk_u64(record + AT_BYTES);
         if (offset < end || bytes == 0 || bytes > KK_WEIGHTS_BYTES || offset > KK_WEIGHTS_BYTES - bytes)
             return 0;
         end = offset + bytes;
@@ -112,18 +82,18 @@ static int layout_fits(const unsigned char *index, uint32_t tensors)
 static enum status check_index(const struct policy *policy, const unsigned char *index, size_t index_bytes,
                                const unsigned char *signature, size_t signature_bytes, size_t position_count)
 {
-    if (index_bytes < HEAD_BYTES || memcmp(index, MAGIC, sizeof MAGIC))
+    if (index_bytes < HEAD_BYTES || memcmp(index, KK_INDEX_MAGIC, sizeof KK_INDEX_MAGIC))
         return BAD_INDEX;
     if (verify_p256(policy->signer, signature, signature_bytes, INDEX_LABEL, index, index_bytes))
         return BAD_SIGNATURE;
-    uint32_t tensors = u32(index + AT_TENSORS);
+    uint32_t tensors = kk_u32(index + AT_TENSORS);
     if (tensors > MAX_TENSORS || index_bytes != HEAD_BYTES + (size_t)tensors * RECORD_BYTES || tensors != position_count)
         return BAD_INDEX;
     if (CRYPTO_memcmp(index + AT_CODE, CODE_DIGEST, DIGEST_BYTES))
         return OTHER_CODE;
-    if (u32(index + AT_VERSION) < policy->minimum_version || u32(index + AT_VERSION) < u32(index + AT_MINIMUM))
+    if (kk_u32(index + AT_VERSION) < policy->minimum_version || kk_u32(index + AT_VERSION) < kk_u32(index + AT_MINIMUM))
         return OLD_VERSION;
-    if (u64(index + AT_WEIGHTS_BYTES) != KK_WEIGHTS_BYTES || !layout_fits(index, tensors))
+    if (kk_u64(index + AT_WEIGHTS_BYTES) != KK_WEIGHTS_BYTES || !layout_fits(index, tensors))
         return BAD_INDEX;
     return DONE;
 }
@@ -131,11 +101,11 @@ static enum status check_index(const struct policy *policy, const unsigned char 
 /* The data key, under HPKE or under the symmetric key: whichever this device has. */
 static int unwrap(const unsigned char *index, struct secret *secret)
 {
-    unsigned char info[sizeof WRAP_LABEL - 1 + 24];
+    unsigned char info[sizeof KK_WRAP_LABEL - 1 + 24];
     const unsigned char *wrapped = index + AT_WRAPPED, *sealed = wrapped + NONCE_BYTES;
-    memcpy(info, WRAP_LABEL, sizeof WRAP_LABEL - 1);
-    memcpy(info + sizeof WRAP_LABEL - 1, index + AT_ID, 24);
-    if (u32(index + AT_WRAP) != secret->wrap)
+    memcpy(info, KK_WRAP_LABEL, sizeof KK_WRAP_LABEL - 1);
+    memcpy(info + sizeof KK_WRAP_LABEL - 1, index + AT_ID, 24);
+    if (kk_u32(index + AT_WRAP) != secret->wrap)
         return -1;
     if (secret->wrap == WRAP_HPKE)
         return hpke_open(secret->device_key, secret->device_public, info, sizeof info, wrapped, WRAPPED_BYTES,
@@ -148,10 +118,10 @@ static enum status open_tensors(int file, const unsigned char *index, const uint
 {
     unsigned char aad[24 + RECORD_BYTES], nonce[12] = {0}, tag[TAG_BYTES];
     memcpy(aad, index + AT_ID, 24); /* package id, version, minimum version */
-    for (uint32_t i = 0; i < u32(index + AT_TENSORS); i++) {
+    for (uint32_t i = 0; i < kk_u32(index + AT_TENSORS); i++) {
         const unsigned char *record = index + HEAD_BYTES + (size_t)i * RECORD_BYTES;
-        unsigned char *to = secret->weights + u64(record + AT_OFFSET);
-        size_t bytes = u64(record + AT_BYTES);
+        unsigned char *to = secret->weights + kk_u64(record + AT_OFFSET);
+        size_t bytes = kk_u64(record + AT_BYTES);
         memcpy(aad + 24, record, RECORD_BYTES);
         memcpy(nonce, &i, sizeof i);
         if (read_at(file, to, bytes, positions[i]) || positions[i] > INT64_MAX - bytes ||
@@ -179,7 +149,7 @@ enum status load_package(int file, const struct policy *policy, const unsigned c
         return result;
     }
     memcpy(loaded->package_id, index + AT_ID, sizeof loaded->package_id);
-    loaded->version = u32(index + AT_VERSION);
-    loaded->minimum_version = u32(index + AT_MINIMUM);
+    loaded->version = kk_u32(index + AT_VERSION);
+    loaded->minimum_version = kk_u32(index + AT_MINIMUM);
     return DONE;
 }

@@ -11,14 +11,10 @@
 #include <stdint.h>
 
 #include "enclave_config.h"
+#include "sealed_index.h"
 
 enum {
-    KEY_BYTES = 32,
-    TAG_BYTES = 16,
-    DIGEST_BYTES = 32,
     POINT_BYTES = 65,
-    HEAD_BYTES = 192,
-    RECORD_BYTES = 192,
     MAX_TENSORS = 4096,
     MAX_SIGNATURE_BYTES = 80,
     HPKE_OVERHEAD_BYTES = KEY_BYTES + TAG_BYTES

@@ -55,23 +55,9 @@ def _dot(walk: Lowering, region: Region, source: View, target: View, window: Win
     weights = signed.weights if signed.weights.ndim == 4 else signed.weights[:, :, None]
     channels, inputs, kh, kw = weights.shape
     each = channels // group
-    (sh, sw), (dh, dw), (top, left) = window.strides, window.dilations, window.pads
+    top, left = window.pads
     _, _, row, px = source.strides
-    geometry = Geometry(
-        H=target.shape[2],
-        W=target.shape[3],
-        N=each,
-        K=kh * kw * inputs,
-        kh=kh,
-        kw=kw,
-        len=inputs,
-        a_row=sh * row,
-        a_px=sw * px,
-        a_ky=dh * row,
-        a_kx=dw * px,
-        c_row=target.strides[2],
-        c_px=target.strides[3],
-    ).merged()
+    geometry = Geometry.of_window(source, target, (each, inputs, kh, kw), window).merged()
     matrices = [
         dot_panels(part.transpose(2, 3, 1, 0).reshape(geometry.kh * geometry.kw, geometry.len, each))
         for part in np.split(weights, group)

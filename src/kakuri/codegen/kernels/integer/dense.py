@@ -22,21 +22,7 @@ def _lower(walk: Lowering, region: Region) -> None:
         source = walk.arranged(source, (0, 1))  # the caller's memory may end where the matrix ends
     target = output(walk, region, (0, 1))
     rows, c_px = source.shape[0], target.strides[0] if source.shape[0] > 1 else columns
-    geometry = Geometry(
-        H=1,
-        W=rows,
-        N=columns,
-        K=inputs,
-        kh=1,
-        kw=1,
-        len=inputs,
-        a_row=rows * inputs,
-        a_px=inputs,
-        a_ky=0,
-        a_kx=0,
-        c_row=rows * c_px,
-        c_px=c_px,
-    )
+    geometry = Geometry.of_matrix(rows, inputs, columns, c_px)
     start, largest = first_sums(region, signed.weights, signed.zero)
     levels = levels_of(walk, region, start, largest)
     panels = walk.weights.add(dot_panels(signed.weights.T[None]))

@@ -1,41 +1,12 @@
 /* Opening a sealed package: index, signature, then the ciphertexts in the order of the index.
 
    Guarantees: index and signature are copied once and checked on the copy; code, version and every bound are checked
-   before a key is unwrapped. The layout is kakuri/enclave/index.py's. */
+   before a key is unwrapped. The layout is sealed_index.h's. */
 #include <string.h>
 
 #include "trusted.h"
 
-static const char MAGIC[8] = {'K', 'K', 'E', 'N', 'C', 'L', '1', '\n'};
-static const char WRAP_LABEL[] = "kakuri-enclave-wrap-1\n";
-
-enum {
-    AT_ID = 8,
-    AT_VERSION = 24,
-    AT_MINIMUM = 28,
-    AT_CODE = 32,
-    AT_WEIGHTS_BYTES = 96,
-    AT_TENSORS = 104,
-    AT_WRAP = 108,
-    AT_WRAPPED = 112,
-    AT_OFFSET = 168,
-    AT_BYTES = 176,
-    IDENTITY_BYTES = 24
-};
-
-static uint32_t u32(const unsigned char *at)
-{
-    uint32_t value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
-
-static uint64_t u64(const unsigned char *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
+enum { IDENTITY_BYTES = 24 };
 
 /* Records in rising order, none beyond the weights or over another, together as long as the ciphertexts. */
 static int layout_fits(const unsigned char *index)
@@ -43,7 +14,7 @@ static int layout_fits(const unsigned char *index)
     uint64_t end = 0, ciphertexts = 0;
     for (uint32_t i = 0; i < KK_TENSORS; i++) {
         const unsigned char *record = index + HEAD_BYTES + (size_t)i * RECORD_BYTES;
-        uint64_t offset = u64(record + AT_OFFSET), bytes = u64(record + AT_BYTES);
+        uint64_t offset = kk_u64(record + AT_OFFSET), bytes = kk_u64(record + AT_BYTES);
         if (offset < end || bytes == 0 || bytes > KK_WEIGHTS_BYTES || offset > KK_WEIGHTS_BYTES - bytes)
             return 0;
         end = offset + bytes;
@@ -56,33 +27,33 @@ static TEE_Result check_index(const unsigned char *index)
 {
     static const unsigned char code[DIGEST_BYTES] = KK_CODE_DIGEST;
     uint32_t minimum;
-    if (memcmp(index, MAGIC, sizeof MAGIC))
+    if (memcmp(index, KK_INDEX_MAGIC, sizeof KK_INDEX_MAGIC))
         return TEE_ERROR_BAD_FORMAT;
     TEE_Result result = kk_verify_index(index, INDEX_BYTES, kk_memory.signature);
     if (result != TEE_SUCCESS)
         return result;
-    if (u32(index + AT_TENSORS) != KK_TENSORS || u32(index + AT_WRAP) != 1 ||
-        u64(index + AT_WEIGHTS_BYTES) != KK_WEIGHTS_BYTES || !layout_fits(index))
+    if (kk_u32(index + AT_TENSORS) != KK_TENSORS || kk_u32(index + AT_WRAP) != 1 ||
+        kk_u64(index + AT_WEIGHTS_BYTES) != KK_WEIGHTS_BYTES || !layout_fits(index))
         return TEE_ERROR_BAD_FORMAT;
     if (memcmp(index + AT_CODE, code, sizeof code))
         return TEE_ERROR_NOT_SUPPORTED;
     result = kk_minimum_version(&minimum);
     if (result != TEE_SUCCESS)
         return result;
-    if (u32(index + AT_VERSION) < minimum || u32(index + AT_VERSION) < u32(index + AT_MINIMUM))
+    if (kk_u32(index + AT_VERSION) < minimum || kk_u32(index + AT_VERSION) < kk_u32(index + AT_MINIMUM))
         return TEE_ERROR_UNSUPPORTED_VERSION;
     return TEE_SUCCESS;
 }
 
 static TEE_Result unwrap(const unsigned char *index)
 {
-    unsigned char info[sizeof WRAP_LABEL - 1 + IDENTITY_BYTES], public_key[KEY_BYTES];
+    unsigned char info[sizeof KK_WRAP_LABEL - 1 + IDENTITY_BYTES], public_key[KEY_BYTES];
     TEE_ObjectHandle device;
     TEE_Result result = kk_device_key(&device, public_key);
     if (result != TEE_SUCCESS)
         return result;
-    memcpy(info, WRAP_LABEL, sizeof WRAP_LABEL - 1);
-    memcpy(info + sizeof WRAP_LABEL - 1, index + AT_ID, IDENTITY_BYTES);
+    memcpy(info, KK_WRAP_LABEL, sizeof KK_WRAP_LABEL - 1);
+    memcpy(info + sizeof KK_WRAP_LABEL - 1, index + AT_ID, IDENTITY_BYTES);
     result = kk_hpke_open(device, public_key, info, sizeof info, index + AT_WRAPPED, kk_memory.data_key);
     TEE_CloseObject(device);
     return result;
@@ -98,9 +69,9 @@ static TEE_Result open_tensors(const unsigned char *index, const unsigned char *
     memcpy(aad, index + AT_ID, IDENTITY_BYTES);
     for (uint32_t i = 0; i < KK_TENSORS && result == TEE_SUCCESS; i++) {
         const unsigned char *record = index + HEAD_BYTES + (size_t)i * RECORD_BYTES;
-        size_t bytes = (size_t)u64(record + AT_BYTES);
+        size_t bytes = (size_t)kk_u64(record + AT_BYTES);
         memcpy(aad + IDENTITY_BYTES, record, RECORD_BYTES);
-        result = kk_gcm_open(gcm, i, aad, sizeof aad, shared, bytes, kk_memory.weights + u64(record + AT_OFFSET));
+        result = kk_gcm_open(gcm, i, aad, sizeof aad, shared, bytes, kk_memory.weights + kk_u64(record + AT_OFFSET));
         shared += bytes + TAG_BYTES;
     }
     TEE_FreeOperation(gcm);
@@ -120,6 +91,6 @@ TEE_Result kk_load(const unsigned char *shared, size_t bytes)
     if (result == TEE_SUCCESS)
         result = open_tensors(kk_memory.index, shared + INDEX_BYTES + SIGNATURE_BYTES);
     if (result == TEE_SUCCESS)
-        result = kk_raise_minimum_version(u32(kk_memory.index + AT_MINIMUM));
+        result = kk_raise_minimum_version(kk_u32(kk_memory.index + AT_MINIMUM));
     return result;
 }

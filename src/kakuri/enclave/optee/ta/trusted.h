@@ -12,16 +12,11 @@
 #include <stdint.h>
 #include <tee_internal_api.h>
 
+#include "sealed_index.h"
 #include "ta_config.h"
 
 enum {
-    KEY_BYTES = 32,
-    TAG_BYTES = 16,
-    NONCE_BYTES = 12,
-    DIGEST_BYTES = 32,
     SIGNATURE_BYTES = 64,
-    HEAD_BYTES = 192,
-    RECORD_BYTES = 192,
     INDEX_BYTES = HEAD_BYTES + KK_TENSORS * RECORD_BYTES,
     SEALED_BYTES = INDEX_BYTES + SIGNATURE_BYTES + KK_CIPHERTEXT_BYTES,
     STAGING_BYTES = 16384
