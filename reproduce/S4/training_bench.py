@@ -71,7 +71,7 @@ def fit(bench: Bench, network: Network, module: nn.Module, source: Source | Stre
     """Train ``module`` by the network's recipe; a second call goes on where the first stopped."""
     checkpoint = bench.runs / f"{network.name}.{network.recipe}.safetensors"
     with progress_bar(network.name, bench.console) as observe:
-        train(module, source, RECIPES[network.recipe], seed=SEED, checkpoint=checkpoint, observe=observe)
+        train(module, source, RECIPES[network.recipe], seed=SEED, checkpoint=checkpoint, observe=observe, compiled=True)
     return module
 
 

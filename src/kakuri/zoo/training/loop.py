@@ -1,6 +1,6 @@
 """The training loop.
 
-Purpose: `train`: AdamW over a recipe's epochs, with averaging, distillation, a range penalty and resumable checkpoints.
+Purpose: `train`: a recipe's epochs with its optimiser, averaging, distillation, range penalty, resumable checkpoints.
 Guarantees: the result depends on module, source, recipe and seed only, and is the same after any interruption between
 epochs (same machine, torch version and thread count); the caller's random state is left alone.
 Does not guarantee: convergence. A loss that is not finite stops the run with KK-Z12.
@@ -26,6 +26,7 @@ from kakuri.zoo.data.dataset import ImageDataset
 from kakuri.zoo.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kakuri.zoo.training.evaluate import accuracy_percent, to_input
 from kakuri.zoo.training.forward import training_forward
+from kakuri.zoo.training.optimizers import Optimizers
 from kakuri.zoo.training.recipes import Recipe
 from kakuri.zoo.training.sources import Batch, Source, Stream
 
@@ -69,6 +70,7 @@ def train(
     validation: ImageDataset | None = None,
     validation_every: int = 1,
     observe: Callable[[EpochReport], None] | None = None,
+    compiled: bool = False,
 ) -> TrainingResult:
     """Train ``module`` in place.
 
@@ -76,6 +78,7 @@ def train(
     validation: its test part is measured, never learnt from; give ``dataset.hold_out(n)``.
     checkpoint: a file to go on from and to write every ``checkpoint_every`` epochs and at the end.
     observe: called after every epoch.
+    compiled: as `training_forward` has it.
     Raises KK-Z12 when the loss is not finite, KK-Z13 when the recipe distils and the source has no teacher's answers,
     KK-Z21, KK-Z22 and KK-F10 for the checkpoint file.
     """
@@ -92,7 +95,7 @@ def train(
         history = [EpochReport(**record) for record in saved.history]
     started = time.perf_counter() - (history[-1].elapsed_seconds if history else 0.0)
     for epoch in range(len(history) + 1, recipe.epochs + 1):
-        loss, train_percent = _run_epoch(state, batches, seed, epoch)
+        loss, train_percent = _run_epoch(state, batches, seed, epoch, compiled=compiled)
         due = validation is not None and (epoch % validation_every == 0 or epoch == recipe.epochs)
         measured = state.validation_percent(validation, batches) if due and validation is not None else None
         elapsed_seconds = time.perf_counter() - started
@@ -113,30 +116,26 @@ class _State:
         self.recipe = recipe
         self.steps_per_epoch = steps_per_epoch
         self.step = 0
-        self.optimizer = torch.optim.AdamW(
-            module.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
-        )
+        self.optimizers = Optimizers(module, recipe)
         self._current = {name: value.detach() for name, value in module.state_dict().items()}
         self.averaged = {name: value.clone() for name, value in self._current.items()}
 
-    def learning_rate(self) -> float:
+    def learning_share(self) -> float:
+        """What the schedule leaves of the recipe's learning rates in this step."""
         recipe, done = self.recipe, self.step / self.steps_per_epoch
         if done < recipe.warmup_epochs:
-            return recipe.learning_rate * (self.step + 1) / (recipe.warmup_epochs * self.steps_per_epoch)
+            return (self.step + 1) / (recipe.warmup_epochs * self.steps_per_epoch)
         if recipe.schedule == "constant":
-            return recipe.learning_rate
+            return 1.0
         share = (done - recipe.warmup_epochs) / max(recipe.epochs - recipe.warmup_epochs, 1e-9)
-        return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+        return 0.5 * (1 + math.cos(math.pi * share))
 
     def update(self, loss: Tensor) -> None:
         """One step of the optimiser, then of the average, whose memory grows from nothing to the recipe's."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
-        self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.gradient_clip:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.gradient_clip)
-        self.optimizer.step()
+        self.optimizers.step(self.learning_share())
         self.step += 1
         if self.recipe.ema_decay:
             decay = min(self.recipe.ema_decay, self.step / (self.step + 10))
@@ -171,9 +170,7 @@ class _State:
     def tensors(self) -> dict[str, Tensor]:
         named = {f"module.{name}": value for name, value in self.module.state_dict().items()}
         named |= {f"averaged.{name}": value for name, value in self.averaged.items()}
-        for name, parameter in self.module.named_parameters():
-            named |= {f"optimizer.{name}.{key}": value for key, value in self.optimizer.state[parameter].items()}
-        return named | {"step": torch.tensor(self.step)}
+        return named | self.optimizers.tensors() | {"step": torch.tensor(self.step)}
 
     def restore(self, tensors: dict[str, Tensor], path: Path) -> None:
         """The inverse of `tensors`. Raises KK-Z21 when names or shapes do not fit the module."""
@@ -181,14 +178,14 @@ class _State:
             self.step = int(tensors["step"])
             self.averaged = {name: tensors[f"averaged.{name}"].clone() for name in self.averaged}
             self.module.load_state_dict({name: tensors[f"module.{name}"] for name in self.module.state_dict()})
-            for name, parameter in self.module.named_parameters():
-                keys = ("step", "exp_avg", "exp_avg_sq")
-                self.optimizer.state[parameter] = {key: tensors[f"optimizer.{name}.{key}"].clone() for key in keys}
+            self.optimizers.restore(tensors)
         except (KeyError, RuntimeError, ValueError) as error:
             raise KakuriError("KK-Z21", "the checkpoint does not fit this network", where=path, got=error) from error
 
 
-def _run_epoch(state: _State, batches: Source | Stream, seed: int, epoch: int) -> tuple[float, float]:
+def _run_epoch(
+    state: _State, batches: Source | Stream, seed: int, epoch: int, *, compiled: bool
+) -> tuple[float, float]:
     """(mean loss, train accuracy in percent); all randomness comes from (seed, epoch)."""
     state.module.train()
     generator = torch.Generator().manual_seed(_epoch_seed(seed, epoch, "data"))
@@ -197,7 +194,7 @@ def _run_epoch(state: _State, batches: Source | Stream, seed: int, epoch: int) -
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_epoch_seed(seed, epoch, "module"))
         for batch in batches.epoch(generator, state.recipe.batch_size):
-            logits, excess = training_forward(state.module, batch.images, limit)
+            logits, excess = training_forward(state.module, batch.images, limit, compiled=compiled)
             loss = _loss(logits, batch, state.recipe) + penalty * excess
             state.update(loss)
             total += loss.detach().double() * len(batch.labels)

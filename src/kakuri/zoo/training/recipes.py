@@ -20,6 +20,7 @@ from kakuri.zoo.training.augment import Augmentation
 class Recipe:
     """How to train. Raises KK-Z10 for settings out of range, every problem at once.
 
+    optimizer: "adamw", or "muon": convolutions' weights go by Muon at muon_learning_rate, the rest by AdamW.
     schedule: "constant", or "cosine" from learning_rate to 0 over the run, after a linear rise of warmup_epochs.
     ema_decay: per step; the averaged weights are the result (0: no averaging).
     distillation: weight of the teacher's answer in the loss, at the given temperature; the true label has the rest.
@@ -36,6 +37,8 @@ class Recipe:
     batch_size: int = 128
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    muon_learning_rate: float = 0.02
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_epochs: float = 0.0
     label_smoothing: float = 0.0
@@ -53,6 +56,7 @@ class Recipe:
             ("epochs", self.epochs, 1 <= self.epochs <= 100_000, "1 to 100000"),
             ("batch_size", self.batch_size, 2 <= self.batch_size <= 65_536, "2 to 65536"),
             ("learning_rate", self.learning_rate, 0 < self.learning_rate <= 10, "above 0, at most 10"),
+            ("muon_learning_rate", self.muon_learning_rate, 0 < self.muon_learning_rate <= 1, "above 0, at most 1"),
             ("weight_decay", self.weight_decay, 0 <= self.weight_decay <= 1, "0 to 1"),
             ("warmup_epochs", self.warmup_epochs, 0 <= self.warmup_epochs <= self.epochs, "0 to epochs"),
             ("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "0 to below 1"),
@@ -62,6 +66,7 @@ class Recipe:
             ("range_penalty", self.range_penalty, 0 <= self.range_penalty < float("inf"), "0 or more"),
             ("range_penalty_from", self.range_penalty_from, 0 <= self.range_penalty_from < 1, "0 to below 1"),
             ("gradient_clip", self.gradient_clip, 0 <= self.gradient_clip < float("inf"), "0 or more"),
+            ("optimizer", self.optimizer, self.optimizer in ("adamw", "muon"), "adamw or muon"),
             ("schedule", self.schedule, self.schedule in ("constant", "cosine"), "constant or cosine"),
         )
         problems = [
@@ -106,16 +111,17 @@ _FINETUNED = replace(_DISTILLED, name="finetuned-mnist", epochs=8, learning_rate
 
 _DISTILLED_CIFAR10 = Recipe(
     "distilled-cifar10",
-    epochs=120,
+    epochs=36,
     augmentation=Augmentation(crop_margin_pixels=3, flip=True),
-    batch_size=128,
+    batch_size=125,
     learning_rate=5e-3,
+    optimizer="muon",
     schedule="cosine",
-    warmup_epochs=2.0,
+    warmup_epochs=0.5,
     ema_decay=0.998,
     distillation=0.7,
     temperature=3.0,
-    range_penalty=0.1,
+    range_penalty=0.02,
     range_penalty_from=0.6,
     range_limit=5.0,
     gradient_clip=5.0,
@@ -154,8 +160,10 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             _DISTILLED,
             _FINETUNED,
             _DISTILLED_CIFAR10,
-            replace(_DISTILLED_CIFAR10, name="rebased-cifar10", epochs=30, learning_rate=3e-3, warmup_epochs=0.5),
-            replace(_DISTILLED_CIFAR10, name="finetuned-cifar10", epochs=10, learning_rate=2e-3, warmup_epochs=0.5),
+            replace(_DISTILLED_CIFAR10, name="rebased-cifar10", epochs=12, learning_rate=3e-3, muon_learning_rate=0.01),
+            replace(
+                _DISTILLED_CIFAR10, name="finetuned-cifar10", epochs=4, learning_rate=2e-3, muon_learning_rate=5e-3
+            ),
         )
     }
 )
