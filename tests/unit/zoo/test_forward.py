@@ -81,3 +81,23 @@ def test_the_trained_polynomial_and_its_derivative(lower: list[float], leading: 
     torch.testing.assert_close(polynomial.eval()(x).detach(), expected)
     polynomial.train()
     assert torch.autograd.gradcheck(polynomial, (x,))
+
+
+@pytest.mark.slow
+def test_the_compiled_pass_is_the_same_pass() -> None:
+    """Slow: the compiler takes a minute."""
+    own = made("four", "square")
+    other = copy.deepcopy(own)
+    images = torch.rand(10, 3, 32, 32)
+    (expected, one), (found, two) = (
+        training_forward(own, images, 1.0),
+        training_forward(other, images, 1.0, compiled=True),
+    )
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(two, one, atol=1e-5, rtol=1e-4)
+    for logits, excess in ((expected, one), (found, two)):
+        (logits.square().sum() + excess).backward()
+    for one, two in zip(own.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(two.grad, one.grad, atol=1e-3 * float(one.grad.abs().max()) + 1e-6, rtol=1e-3)
+    for one, two in zip(own.buffers(), other.buffers(), strict=True):
+        torch.testing.assert_close(two, one, atol=1e-5, rtol=1e-4)

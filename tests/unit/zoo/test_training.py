@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from kakuri.zoo.training import (
     train,
 )
 from kakuri.zoo.training.loop import _loss, _State
+from kakuri.zoo.training.optimizers import Optimizers
 from kakuri.zoo.training.sources import Batch
 
 FULL = Recipe(
@@ -64,18 +66,22 @@ def fresh(kind: str) -> torch.nn.Module:
     return networks.mnist_teacher(2) if kind == "teacher" else networks.three_layer_cnn(kind)
 
 
-@pytest.mark.parametrize("kind", ["square", "swish-rg7-deg4", "teacher"])
-def test_a_resumed_run_ends_in_the_same_bits(kind: str, stripes: ImageDataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "optimizer"), [("square", "adamw"), ("swish-rg7-deg4", "muon"), ("teacher", "adamw"), ("teacher", "muon")]
+)
+def test_a_resumed_run_ends_in_the_same_bits(
+    kind: str, optimizer: Literal["adamw", "muon"], stripes: ImageDataset, tmp_path: Path
+) -> None:
     """The teacher has dropout, which draws from torch's own generator; that must be restored too."""
-    straight = fresh(kind)
-    expected = train(straight, stripes, FULL, seed=3, checkpoint=tmp_path / "straight")
+    straight, recipe = fresh(kind), dataclasses.replace(FULL, optimizer=optimizer)
+    expected = train(straight, stripes, recipe, seed=3, checkpoint=tmp_path / "straight")
     for stop in (1, 3):
         path = tmp_path / f"stopped-{stop}"
         with pytest.raises(StoppedError):
-            train(fresh(kind), stripes, FULL, seed=3, checkpoint=path, observe=interrupt_after(stop))
+            train(fresh(kind), stripes, recipe, seed=3, checkpoint=path, observe=interrupt_after(stop))
         torch.rand(stop)
         resumed = fresh(kind)
-        result = train(resumed, stripes, FULL, seed=3, checkpoint=path)
+        result = train(resumed, stripes, recipe, seed=3, checkpoint=path)
         assert [r.loss for r in result.history] == [r.loss for r in expected.history]
         for name, value in straight.state_dict().items():
             assert torch.equal(value, resumed.state_dict()[name]), name
@@ -175,17 +181,36 @@ def test_schedule() -> None:
     """Linear rise over one epoch of ten steps, then half a cosine to zero at the end of the fifth."""
     recipe = Recipe("r", epochs=5, schedule="cosine", warmup_epochs=1.0, learning_rate=2.0)
     state = _State(torch.nn.Linear(1, 1), recipe, steps_per_epoch=10)
-    rates = []
+    shares = []
     for state.step in range(50):
-        rates.append(state.learning_rate())
-    assert rates[0] == pytest.approx(0.2)
-    assert rates[9] == pytest.approx(2.0)
-    assert rates[10] == pytest.approx(2.0)
-    assert rates[30] == pytest.approx(1.0)
-    assert rates[49] == pytest.approx(2.0 * (1 + math.cos(math.pi * 39 / 40)) / 2)
+        shares.append(state.learning_share())
+    assert shares[0] == pytest.approx(0.1)
+    assert shares[9] == pytest.approx(1.0)
+    assert shares[10] == pytest.approx(1.0)
+    assert shares[30] == pytest.approx(0.5)
+    assert shares[49] == pytest.approx((1 + math.cos(math.pi * 39 / 40)) / 2)
     state.recipe = Recipe("r", epochs=5, learning_rate=2.0)
     state.step = 49
-    assert state.learning_rate() == 2.0
+    assert state.learning_share() == 1.0
+
+
+def test_muon_moves_filters_by_near_orthogonal_matrices_and_the_rest_as_adamw_does() -> None:
+    """delta = -(lr scale) O - lr decay W, all singular values of O near 1, Muon being approximate."""
+    recipe = Recipe("r", epochs=1, optimizer="muon", muon_learning_rate=0.5, learning_rate=0.1)
+    one, two = fresh("square"), fresh("square")
+    optimizers = Optimizers(one, recipe), Optimizers(two, dataclasses.replace(recipe, optimizer="adamw"))
+    before = one.conv2.weight.detach().clone()
+    images = torch.rand(32, 1, 28, 28)
+    for module, optimizer in zip((one, two), optimizers, strict=True):
+        torch.nn.functional.cross_entropy(module(images), torch.arange(32) % 10).backward()
+        optimizer.step(0.5)
+        assert all(parameter.grad is None for parameter in module.parameters())
+    moved = (before * (1 - 0.25 * 0.1) - one.conv2.weight.detach()).flatten(1) / 0.25
+    values = torch.linalg.svdvals(moved / max(1.0, moved.shape[0] / moved.shape[1]) ** 0.5)
+    assert values.min() > 0.5
+    assert values.max() < 1.4
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, two.state_dict()[name]) == (name not in ("conv1.weight", "conv2.weight")), name
 
 
 def test_distillation_loss_by_hand() -> None:

@@ -48,7 +48,7 @@ class Optimizers:
                 value.grad = None
             for group in self._muon.param_groups:
                 group["lr"] = share * self._recipe.muon_learning_rate
-            self._muon.step()
+            self._muon.step()  # type: ignore[no-untyped-call]
 
     def tensors(self) -> dict[str, Tensor]:
         """State by the parameter's name; before the first step there is none."""
