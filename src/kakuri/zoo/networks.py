@@ -1,7 +1,7 @@
 """Networks of the source documents as torch modules.
 
-Purpose: the 3layer-CNN and 4layer-CNN of S4 with any of its eleven activations, and the larger ReLU network whose
-answers the small ones are trained to give.
+Purpose: the 3layer-CNN and 4layer-CNN of S4 with any of its eleven activations, the larger ReLU network whose answers
+the small ones are trained to give, and a network for S2's faces, whose own is not described.
 Guarantees: parameter counts are the document's (14,550 / 11,670 / 9,366 and 94,986 / 86,328 / 77,670 / 67,569), which
 count weights and biases of convolution, batch normalisation and linear layers, not running statistics; sub-modules
 carry the layer's name (``conv1``, ``bn1``, ``act1`` ...), from which `training.export` names the ONNX nodes.
@@ -13,6 +13,7 @@ leftover of an older network: the printed counts follow from the layers without 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any, Literal
 
 from kakuri.errors import KakuriError
@@ -182,6 +183,31 @@ class MnistTeacher(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         logits: Tensor = self.fc(self.dropout(torch.flatten(self.features(image), 1)))
+        return logits
+
+
+class FaceCNN(nn.Module):
+    """A ReLU network for faces, about 80 thousand parameters: (n, 1, 48, 48) in, logits (n, people) out.
+
+    The features before its last layer are 96 averages, small enough to hand down by the thousand.
+    """
+
+    def __init__(self, people: int) -> None:
+        super().__init__()
+        widths = (1, 16, 32, 64, 96)
+        self.features = nn.Sequential(
+            *[
+                part
+                for inputs, outputs in pairwise(widths)
+                for part in (*_block(inputs, outputs, kernel=3, padding=1), nn.MaxPool2d(2))
+            ]
+        )
+        self.gap = nn.AvgPool2d(3)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(widths[-1], people)
+
+    def forward(self, photo: Tensor) -> Tensor:
+        logits: Tensor = self.fc(self.flatten(self.gap(self.features(photo))))
         return logits
 
 

@@ -1,0 +1,174 @@
+"""Runs of the experiments on faces: one device with one hand-off, and the document's curves.
+
+Purpose: `device_run` goes the product's whole way (plan, build, open, fit in the confined child, predict); `curve` is
+the document's way, resuming with a share of the general data and measuring after every epoch.
+Guarantees: a run's result is a function of its arguments; it is kept as JSON in the runs folder and not made again.
+Processor seconds are the kernel's count for the child (`device_run`) or for training alone (`curve`).
+Does not guarantee: the document's seconds; the processor is this machine's.
+Source: S2, 3.3 and figures 2 to 5.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+import kakuri as kk
+from kakuri import personal
+from kakuri.bench.personal_protocol import PERSON, SPEC, VIEWS, Faces, Measures, measure, untrained_model
+from kakuri.files import atomic_write
+from kakuri.model.to_torch import to_torch
+from kakuri.personal.calibration import predict
+from kakuri.personal.features import Trunk
+from kakuri.personal.learners.deep import DeepLearner
+from kakuri.personal.split import changed_trunk, split
+from kakuri.trust.entropy import SeededRandomness
+
+CURVE_EPOCHS = 12
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A way to hand down and to learn; budget_percent None: everything."""
+
+    name: str
+    plan: personal.PlanSettings
+    fit: personal.FitSettings
+    budget_percent: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _plan(form: str, **changes: Any) -> personal.PlanSettings:
+    return personal.PlanSettings(form=form, simulated_classes=0, **changes)
+
+
+#: best: what is recommended; resume-100: the document's way with everything handed down, the ceiling.
+MODES = (
+    Mode("best", _plan("features", feature_views=6, guard_views=9), personal.FitSettings(), budget_percent=5.0),
+    Mode("resume-100", _plan("augmented"), personal.FitSettings(method="full", epochs=CURVE_EPOCHS, floor_points=100)),
+)
+
+
+@dataclass(frozen=True)
+class DeviceRun:
+    """What one device got and did. Seconds are of processor time, without prediction."""
+
+    measures: Measures
+    share_of_bytes: float
+    handed_bytes: int
+    cpu_seconds: float
+    peak_bytes: int
+    installed: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """After one epoch: processor seconds spent on training so far, and the measures."""
+
+    cpu_seconds: float
+    measures: Measures
+
+
+@dataclass(frozen=True)
+class Curve:
+    """share: of the general data handed down, 0 to 1; None: from scratch with all of it."""
+
+    share: float | None
+    points: tuple[CurvePoint, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The JSON object at ``path``, made and written when there is none."""
+    if path.exists():
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+    made = make()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        file.write(json.dumps(made).encode())
+    return made
+
+
+def device_run(mode: Mode, data: Faces, model: ir.Model, seed: int) -> DeviceRun:
+    """The product's whole way, in a folder that is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="kakuri-faces-") as name:
+        folder = Path(name)
+        settings = personal.PlanSettings(**{**asdict(mode.plan), "seed": seed})
+        plan = personal.plan(
+            model, data.general, budget_percent=mode.budget_percent, input=SPEC, recipe=VIEWS, settings=settings
+        )
+        package = plan.build(folder / "general.kkr")
+        device = personal.open(package, folder / "publisher.pub", home=folder / "device")
+        before = _child_seconds()
+        fit = personal.FitSettings(**{**asdict(mode.fit), "seed": seed})
+        outcome = device.fit(data.own, [PERSON] * len(data.own), settings=fit)
+        spent = _child_seconds() - before
+        names, scores = device.scores(data.test)
+        order = [names.index(name) if name in names else -1 for name in (*data.general.names, PERSON)]
+        known = np.array([place for place in order if place >= 0])
+        said = np.flatnonzero(np.array(order) >= 0)[scores[:, known].argmax(axis=1)]
+        device.close()
+    return DeviceRun(measure(said, data), plan.share, plan.handed_bytes, spent, outcome.peak_bytes, outcome.installed)
+
+
+def _child_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def curve(share: float | None, data: Faces, model: ir.Model, seed: int) -> Curve:
+    """Training of all layers with all views of ``share`` of the general photos, class-balanced, and all personal ones.
+
+    No calibration and no guard set: the document has neither.
+    """
+    random = SeededRandomness(seed, f"curve {share}")
+    samples, labels = data.general.part(held_out=False)
+    chosen = _balanced_share(labels, 1.0 if share is None else share, random.child("choice").generator())
+    generator = random.child("views").generator()
+    pictures = np.concatenate([samples[chosen], data.own])
+    repeated = np.concatenate([labels[chosen], np.full(len(data.own), data.people)])
+    parts = split(untrained_model(data.people, seed) if share is None else model)
+    learner = DeepLearner(
+        to_torch(parts.trunk),
+        VIEWS.expand(pictures, generator),
+        np.repeat(repeated, VIEWS.views),
+        parts.head,
+        data.people + 1,
+        method="full",
+        epochs=CURVE_EPOCHS,
+        spec=SPEC,
+        randomness=random,
+    )
+    points: list[CurvePoint] = []
+    spent = 0.0
+    for epoch in range(CURVE_EPOCHS):
+        started = time.process_time()
+        learner.epoch(epoch)
+        spent += time.process_time() - started
+        learned = learner.learned()
+        trunk = Trunk(changed_trunk(kk.model.to_bytes(parts.trunk), learned.weights), SPEC)
+        points.append(CurvePoint(spent, measure(predict(learned.head, trunk.features(data.test)), data)))
+    return Curve(share, tuple(points))
+
+
+def _balanced_share(labels: np.ndarray, share: float, generator: np.random.Generator) -> np.ndarray:
+    """Indices of ``share`` of every class, rounded to whole photos."""
+    groups = [generator.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+    return np.sort(np.concatenate([group[: round(share * len(group))] for group in groups]))
