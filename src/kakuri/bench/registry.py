@@ -13,6 +13,7 @@ _BENCHMARKS = {
     "encrypted-cifar10": "kakuri.bench.encrypted_cifar10",
     "codegen": "kakuri.bench.codegen",
     "enclave-lenet": "kakuri.bench.enclave_lenet",
+    "enclave-loading": "kakuri.bench.enclave_loading",
     "offload-training": "kakuri.bench.offload_training",
     "offload-blinding": "kakuri.bench.offload_blinding",
     "offload-integrity": "kakuri.bench.offload_integrity",
