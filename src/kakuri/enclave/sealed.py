@@ -16,6 +16,7 @@ The entries
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import struct
 from collections.abc import Mapping, Sequence
@@ -53,6 +54,16 @@ class Crossing:
     def to_json(self) -> dict[str, Json]:
         return {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
 
+    @classmethod
+    def from_json(cls, item: Any) -> Crossing:
+        """Raises KeyError, TypeError or ValueError for anything else."""
+        return cls(str(item["name"]), str(item["dtype"]), tuple(int(size) for size in item["shape"]))
+
+    @property
+    def size_bytes(self) -> int:
+        """Of one sample."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -87,11 +98,7 @@ class Facts:
         document: dict[str, Any] = strict_json.decode(data, "KK-W20", "enclave.json")
         try:
             entering, leaving = (
-                tuple(
-                    Crossing(str(item["name"]), str(item["dtype"]), tuple(int(d) for d in item["shape"]))
-                    for item in document[key]
-                )
-                for key in ("entering", "leaving")
+                tuple(Crossing.from_json(item) for item in document[key]) for key in ("entering", "leaving")
             )
             return cls(
                 str(document["network"]),

@@ -80,6 +80,11 @@ class EnclaveSession:
     def guarantee(self) -> Guarantee:
         return self.inner.guarantee
 
+    @property
+    def all_inside(self) -> bool:
+        """Whether no outer layer computes anything."""
+        return self._before is None and self._after is None
+
     def run(self, inputs: Arrays) -> Answer:
         """inputs: the whole network's, by name, (B, ...). Raises KK-W14."""
         values = dict(inputs)
