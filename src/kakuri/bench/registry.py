@@ -14,6 +14,7 @@ _BENCHMARKS = {
     "codegen": "kakuri.bench.codegen",
     "enclave-lenet": "kakuri.bench.enclave_lenet",
     "personal-lfw": "kakuri.bench.personal_lfw",
+    "enclave-loading": "kakuri.bench.enclave_loading",
     "offload-training": "kakuri.bench.offload_training",
     "offload-blinding": "kakuri.bench.offload_blinding",
     "offload-integrity": "kakuri.bench.offload_integrity",

@@ -21,6 +21,7 @@ class Kind(enum.Enum):
     SECRET = "secret key file (.kkey)"
     QUERY = "encrypted query"
     ANSWER = "encrypted answer"
+    SESSION = "session that takes sealed inputs"
     OTHER = "other file"
 
 
@@ -36,6 +37,8 @@ def kind_of(path: Path) -> Kind:
         return Kind.QUERY
     if head[:4] == b"KKA1":
         return Kind.ANSWER
+    if head.startswith(b"kakuri-session-1\n"):
+        return Kind.SESSION
     return Kind.PACKAGE if is_package(path) else Kind.OTHER
 
 

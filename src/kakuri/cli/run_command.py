@@ -1,7 +1,8 @@
 """``kakuri run FILE INPUT...``: the deployed thing, on either side.
 
 Purpose: what happens is decided by what FILE and INPUT are, never by options: a key file and pictures encrypt, a
-package and queries compute, a key file and answers decrypt.
+package and queries compute, a key file and answers decrypt. A sealed package and a name that ends in ``.sock`` serve
+sealed inputs there, the ``.session`` file beside it and pictures ask it.
 Guarantees: the side with the package takes no secret key and no input in the clear (KK-K30, KK-C10, exit codes 5 and
 2).
 """
@@ -38,7 +39,7 @@ def command(
 ) -> None:
     """Encrypt, compute or decrypt: FILE and INPUT say which."""
     output = output_of(context)
-    kind, given = kind_of(file), {path: Kind.OTHER if path.is_dir() else kind_of(path) for path in inputs}
+    kind, given = kind_of(file), {path: _kind_of_input(path) for path in inputs}
     if kind is Kind.PACKAGE and room_of(file) == "personal":
         from kakuri.cli.run_personal import run_personal  # noqa: PLC0415  each room loads its own modules only
 
@@ -47,6 +48,10 @@ def command(
         from kakuri.cli.run_enclave import run_enclave  # noqa: PLC0415  each room loads its own modules only
 
         run_enclave(output, file, given, Target(to, force))
+    elif kind is Kind.SESSION:
+        from kakuri.cli.run_sensor import run_sensor  # noqa: PLC0415  each side loads its own modules only
+
+        run_sensor(output, file, inputs, Target(to, force))
     elif kind is Kind.PACKAGE:
         from kakuri.cli.run_server import run_server  # noqa: PLC0415  each side loads its own modules only
 
@@ -58,3 +63,8 @@ def command(
     else:
         hint = "kakuri run net.kkr QUERY on the server, kakuri run client.kkey INPUT on the client"
         raise wrong_kind(file, kind, "a package or a key file", hint)
+
+
+def _kind_of_input(path: Path) -> Kind:
+    """By content; what is no file has none."""
+    return Kind.OTHER if path.is_dir() or path.suffix == ".sock" else kind_of(path)

@@ -49,9 +49,8 @@ class Sender:
             raise KakuriError("KK-W15", "the answer does not open", hint="another session, sender or counter") from None
         outputs, at = {}, 0
         for item in self._leaving:
-            size = int(np.prod(item.shape)) * np.dtype(item.dtype).itemsize
-            outputs[item.name] = np.frombuffer(raw[at : at + size], item.dtype).reshape(item.shape)
-            at += size
+            outputs[item.name] = np.frombuffer(raw[at : at + item.size_bytes], item.dtype).reshape(item.shape)
+            at += item.size_bytes
         return outputs
 
     def _info(self, label: bytes, counter: int) -> bytes:

@@ -16,6 +16,7 @@ The entries
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import struct
 from collections.abc import Mapping, Sequence
@@ -25,11 +26,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import onnx_ir as ir
 from safetensors.numpy import save as save_safetensors
 
-from kakuri import model, strict_json
 from kakuri import package as packages
+from kakuri import strict_json
 from kakuri.enclave.index import INDEX_LABEL, TAG_BYTES, Index, parse_index
 from kakuri.errors import KakuriError
 from kakuri.strict_json import Json
@@ -53,6 +53,16 @@ class Crossing:
 
     def to_json(self) -> dict[str, Json]:
         return {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
+
+    @classmethod
+    def from_json(cls, item: Any) -> Crossing:
+        """Raises KeyError, TypeError or ValueError for anything else."""
+        return cls(str(item["name"]), str(item["dtype"]), tuple(int(size) for size in item["shape"]))
+
+    @property
+    def size_bytes(self) -> int:
+        """Of one sample."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)
@@ -88,11 +98,7 @@ class Facts:
         document: dict[str, Any] = strict_json.decode(data, "KK-W20", "enclave.json")
         try:
             entering, leaving = (
-                tuple(
-                    Crossing(str(item["name"]), str(item["dtype"]), tuple(int(d) for d in item["shape"]))
-                    for item in document[key]
-                )
-                for key in ("entering", "leaving")
+                tuple(Crossing.from_json(item) for item in document[key]) for key in ("entering", "leaving")
             )
             return cls(
                 str(document["network"]),
@@ -145,12 +151,20 @@ class SealedPackage:
         """The program, as an ELF file."""
         return self._opened.read("worker")
 
-    def outside(self, name: str) -> ir.Model | None:
-        """The network ``before.onnx`` or ``after.onnx``, or None where nothing runs there."""
-        return model.from_bytes(self._opened.read(name)) if name in self._opened.names else None
+    def outside(self, name: str) -> bytes | None:
+        """``before.onnx`` or ``after.onnx``, or None where nothing runs there."""
+        return self._opened.read(name) if name in self._opened.names else None
 
     def descriptor(self) -> int:
         return self._opened.descriptor()
+
+    def read_ahead(self) -> None:
+        """Ask the kernel for the file: what is read first is checked while the rest is on its way."""
+        descriptor = self.descriptor()
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+        finally:
+            os.close(descriptor)
 
     def positions(self) -> list[int]:
         """Where each tensor's ciphertext stands in the file. Raises KK-W20 for shards that do not hold them."""

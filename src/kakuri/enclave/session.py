@@ -21,7 +21,6 @@ from kakuri.enclave.backends.contract import Answer, Backend, Guarantee, Policy,
 from kakuri.enclave.backends.process import ProcessBackend
 from kakuri.enclave.sealed import SealedPackage, open_sealed
 from kakuri.errors import KakuriError
-from kakuri.model.graph import static_shape
 from kakuri.model.runtime import onnxruntime
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -30,15 +29,19 @@ Arrays = Mapping[str, NDArray[Any]]
 class OuterNetwork:
     """One part that runs in the open, sample by sample."""
 
-    def __init__(self, net: ir.Model) -> None:
+    def __init__(self, net: ir.Model | bytes) -> None:
+        """net: as ``model.to_bytes`` wrote it, from a place whose signature is right, or a model of this process."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
-        self.inputs = {value.name or "": static_shape(value) for value in net.graph.inputs}
-        self._outputs = [value.name or "" for value in net.graph.outputs]
-        self._session = onnxruntime.InferenceSession(
-            ir.to_proto(net).SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        data = net if isinstance(net, bytes) else ir.to_proto(net).SerializeToString()
+        try:
+            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001  the runtime's exception types are not public
+            lines = str(error).splitlines() or [type(error).__name__]
+            raise KakuriError("KK-W20", "the outer network does not run here", got=ascii(lines[0][:200])) from None
+        self.inputs = {value.name: tuple(value.shape) for value in self._session.get_inputs()}
+        self._outputs = [value.name for value in self._session.get_outputs()]
 
     def run(self, values: Arrays) -> dict[str, NDArray[Any]]:
         """Every output for a batch. Raises KK-W14 when an input is missing or does not fit."""
@@ -76,6 +79,11 @@ class EnclaveSession:
     @property
     def guarantee(self) -> Guarantee:
         return self.inner.guarantee
+
+    @property
+    def all_inside(self) -> bool:
+        """Whether no outer layer computes anything."""
+        return self._before is None and self._after is None
 
     def run(self, inputs: Arrays) -> Answer:
         """inputs: the whole network's, by name, (B, ...). Raises KK-W14."""
@@ -118,6 +126,7 @@ def load(path: Path | str, policy: Policy, backend: Backend | None = None) -> En
     """
     package = open_sealed(path, policy.signer)
     try:
+        package.read_ahead()
         inner = (backend or ProcessBackend()).load(package, policy)
         try:
             return EnclaveSession(package, inner)

@@ -6,51 +6,38 @@ first shown to work on a process without protection, so that a refusal means som
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
+import resource
+import signal
+import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import kakuri as kk
 from kakuri.enclave.index import WRAP_LABEL
 from kakuri.enclave.sealed import open_sealed
 from kakuri.trust.device_key import KIND, SUITE
 from kakuri.trust.secret_file import read_secret
 from tests.unit.enclave import intruder
 from tests.unit.enclave.privileges import NOBODY
+from tests.unit.enclave.victims import ROOT, folder_of_nobody, session_of_nobody
 
-ROOT = os.geteuid() == 0
 USER = NOBODY if ROOT else None
 
 
 @pytest.fixture(scope="module")
 def victim(made):
     """A process of an unprivileged user that holds a loaded session; its own and the worker's process ids."""
-    folder = Path(tempfile.mkdtemp())
-    try:
-        for name in ("lenet.kkr", "device.kkey"):
-            shutil.copy(made.folder / name, folder)
-            if ROOT:
-                os.chown(folder / name, NOBODY, NOBODY)
-        if ROOT:
-            os.chown(folder, NOBODY, NOBODY)
-        os.chmod(folder / "device.kkey", 0o600)
-        command = [
-            sys.executable,
-            str(Path(__file__).with_name("victim.py")),
-            str(folder),
-            made.signer.public.point.hex(),
-        ]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            yield folder, process.pid, int(process.stdout.readline())
-            process.stdin.close()
-    finally:
-        shutil.rmtree(folder)
+    with folder_of_nobody(made) as folder, session_of_nobody(made, folder) as (holder, found):
+        yield folder, holder, found["worker"]
 
 
 def known_address(pid: int) -> int:
@@ -102,6 +89,33 @@ def test_the_worker_cannot_dump_core_and_is_confined(victim):
     assert core.split()[4:6] == ["0", "0"]
 
 
+def test_a_crash_leaves_no_core_and_an_open_process_does(made, monkeypatch, tmp_path):
+    """Both are children that may dump: the limit that they inherit is high and they work in a folder of their own."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    monkeypatch.chdir(tmp_path)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    try:
+        with kk.enclave.load(made.path, made.policy) as session, subprocess.Popen(["sleep", "60"]) as unprotected:
+            for pid in (unprotected.pid, session.inner.process_id):
+                os.kill(pid, signal.SIGSEGV)
+            dumped = [os.WCOREDUMP(os.waitpid(pid, 0)[1]) for pid in (unprotected.pid, session.inner.process_id)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+    if hard == 0:
+        pytest.skip("no process here may dump core: the comparison shows nothing")
+    assert dumped == [True, False]
+
+
+def test_no_pipe_and_no_other_file_leads_to_the_worker(victim):
+    """It keeps the socket, the package and the key."""
+    if not ROOT:
+        pytest.skip("only root sees the descriptors of a process that is not dumpable")
+    folder, _, worker = victim
+    links = [os.readlink(link) for link in sorted(Path(f"/proc/{worker}/fd").iterdir())]
+    assert links[0].startswith("socket:")
+    assert links[1:] == [str(folder / "lenet.kkr"), str(folder / "device.kkey")]
+
+
 def patterns(made) -> list[bytes]:
     """Runs of 32 bytes from all over the inner weights."""
     blob = made.secret_bytes
@@ -109,13 +123,24 @@ def patterns(made) -> list[bytes]:
     return [blob[at : at + 32] for at in every if len(set(blob[at : at + 32])) > 8]
 
 
+def new_files(since: float) -> Iterator[tuple[Path, bytes]]:
+    """Regular files of the folders for passing data that changed since then, and what they hold."""
+    for top in {tempfile.gettempdir(), "/dev/shm", "/run", "/var/tmp"}:
+        for folder, _, names in os.walk(top):
+            for path in (Path(folder, name) for name in names):
+                with contextlib.suppress(OSError):  # other programs' files come and go
+                    about = path.lstat()
+                    if stat.S_ISREG(about.st_mode) and about.st_ctime >= since and about.st_size < 64 << 20:
+                        yield path, path.read_bytes()
+
+
 def test_no_plaintext_weight_in_files_or_in_the_parent(victim, made):
     folder, holder, _ = victim
     wanted = patterns(made)
     assert len(wanted) > 20
-    for file in folder.iterdir():
-        data = file.read_bytes()
-        assert not any(pattern in data for pattern in wanted), file.name
+    own = {file: file.read_bytes() for file in folder.iterdir()}
+    for file, data in [*own.items(), *new_files(folder.stat().st_ctime)]:
+        assert not any(pattern in data for pattern in wanted), file
     seen = 0
     for data in intruder.readable_memory(holder):
         seen += len(data)

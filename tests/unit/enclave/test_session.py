@@ -9,6 +9,7 @@ import pytest
 
 import kakuri as kk
 from kakuri.enclave.protected_input import Sender
+from kakuri.enclave.sensor_session import SensorService
 from kakuri.errors import KakuriError
 from kakuri.trust.device_key import new_device_key
 from kakuri.trust.signing import Signer
@@ -70,6 +71,13 @@ def test_sealed_inputs_and_answers(made):
         with pytest.raises(KakuriError) as caught:
             other.open(7, reply)
         assert caught.value.code == "KK-W15"
+
+
+def test_a_service_for_sensors_needs_every_layer_inside(made, tmp_path):
+    with kk.enclave.load(made.path, made.policy) as session, pytest.raises(KakuriError) as caught:
+        SensorService(session, tmp_path / "eye.sock")
+    assert caught.value.code == "KK-W16"
+    assert not list(tmp_path.iterdir())
 
 
 def test_attestation_covers_the_nonce_and_the_session(made):

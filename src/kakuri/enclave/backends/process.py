@@ -40,6 +40,8 @@ _START_SECONDS, _LOAD_SECONDS, _END_SECONDS = 30.0, 600.0, 10.0
 # and the kernel charges a socket several hundred bytes for the smallest write.
 _ANSWER_BYTES = 32 << 10
 _ANSWER_SAMPLES = 128
+SEALED_OVERHEAD_BYTES = 32 + OVERHEAD_BYTES
+"""Of a sealed input: the sender's key, and what HPKE adds."""
 _OTHER_BYTES = 4096  # more than any reply whose length is not known beforehand
 _HIGH = 100
 _MEMORY = {
@@ -136,7 +138,7 @@ class ProcessSession:
 
     def __init__(self, package: SealedPackage, policy: Policy, process: int, connection: socket.socket) -> None:
         self._facts, self._path = package.facts, package.path
-        self._leaving_bytes = [_bytes_of(item) for item in self._facts.leaving]
+        self._leaving_bytes = [item.size_bytes for item in self._facts.leaving]
         self._process, self._socket = process, connection
         try:
             self._socket.settimeout(_START_SECONDS)
@@ -208,7 +210,7 @@ class ProcessSession:
 
         counter: above every one used before in this session. Raises KK-W13, KK-W14.
         """
-        wanted = 80 + sum(_bytes_of(item) for item in self._facts.entering)
+        wanted = SEALED_OVERHEAD_BYTES + sum(item.size_bytes for item in self._facts.entering)
         if len(sealed) != wanted or not 0 < counter < 1 << 64:
             raise KakuriError("KK-W14", "not a sealed input of this network", got=len(sealed), limit=f"{wanted} bytes")
         answer_bytes = OVERHEAD_BYTES + sum(self._leaving_bytes)
@@ -349,10 +351,6 @@ def _policy_bytes(policy: Policy) -> bytes:
         int(policy.allow_swappable_memory),
         policy.signer.point,
     )
-
-
-def _bytes_of(item: Crossing) -> int:
-    return int(np.prod(item.shape)) * np.dtype(item.dtype).itemsize
 
 
 def _fitting(item: Crossing, boundary: Mapping[str, NDArray[Any]]) -> NDArray[Any]:

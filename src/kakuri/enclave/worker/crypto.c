@@ -98,19 +98,41 @@ static int gcm_update(EVP_CIPHER_CTX *context, unsigned char *to, const unsigned
     return 0;
 }
 
+struct evp_cipher_ctx_st *gcm_begin(const unsigned char key[KEY_BYTES], const unsigned char nonce[12],
+                                    const unsigned char *aad, size_t aad_bytes)
+{
+    EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
+    if (context && EVP_DecryptInit_ex2(context, gcm, key, nonce, NULL) == 1 &&
+        gcm_update(context, NULL, aad, aad_bytes) == 0)
+        return context;
+    EVP_CIPHER_CTX_free(context);
+    return NULL;
+}
+
+int gcm_next(struct evp_cipher_ctx_st *context, const unsigned char *from, size_t bytes, unsigned char *to)
+{
+    return gcm_update(context, to, from, bytes);
+}
+
+int gcm_end(struct evp_cipher_ctx_st *context, const unsigned char *tag)
+{
+    unsigned char copy[TAG_BYTES], rest[TAG_BYTES];
+    int good = 0, written;
+    if (context && tag) {
+        memcpy(copy, tag, sizeof copy);
+        good = EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, sizeof copy, copy) == 1 &&
+               EVP_DecryptFinal_ex(context, rest, &written) == 1;
+    }
+    EVP_CIPHER_CTX_free(context);
+    return good ? 0 : -1;
+}
+
 int gcm_open(const unsigned char key[KEY_BYTES], const unsigned char nonce[12], const unsigned char *aad, size_t aad_bytes,
              const unsigned char *from, size_t bytes, const unsigned char tag[TAG_BYTES], unsigned char *to)
 {
-    unsigned char copy[TAG_BYTES], rest[TAG_BYTES];
-    int written;
-    memcpy(copy, tag, sizeof copy);
-    EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
-    int good = context && EVP_DecryptInit_ex2(context, gcm, key, nonce, NULL) == 1 &&
-               gcm_update(context, NULL, aad, aad_bytes) == 0 && gcm_update(context, to, from, bytes) == 0 &&
-               EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, sizeof copy, copy) == 1 &&
-               EVP_DecryptFinal_ex(context, rest, &written) == 1;
-    EVP_CIPHER_CTX_free(context);
-    return good ? 0 : -1;
+    struct evp_cipher_ctx_st *context = gcm_begin(key, nonce, aad, aad_bytes);
+    int failed = !context || gcm_next(context, from, bytes, to);
+    return gcm_end(context, failed ? NULL : tag);
 }
 
 static int gcm_seal(const unsigned char key[KEY_BYTES], const unsigned char nonce[12], const unsigned char *from,

@@ -14,7 +14,7 @@
 static const char INDEX_LABEL[] = "kakuri-enclave-index-1\n";
 static const unsigned char CODE_DIGEST[DIGEST_BYTES] = KK_CODE_DIGEST;
 
-enum { WRAPPED_BYTES = 80 };
+enum { WRAPPED_BYTES = 80, PIECE_BYTES = 128 << 10 };
 
 static int read_at(int file, unsigned char *to, size_t bytes, uint64_t offset)
 {
@@ -114,19 +114,34 @@ static int unwrap(const unsigned char *index, struct secret *secret)
                     secret->data_key);
 }
 
+/* A tensor in pieces that stay in the processor's cache: while one is decrypted and hashed, the kernel reads ahead. */
+static int open_tensor(int file, uint64_t position, size_t bytes, const unsigned char key[KEY_BYTES],
+                       const unsigned char nonce[NONCE_BYTES], const unsigned char *aad, size_t aad_bytes,
+                       unsigned char *to)
+{
+    unsigned char tag[TAG_BYTES];
+    if (position > INT64_MAX - bytes || read_at(file, tag, sizeof tag, position + bytes))
+        return -1;
+    struct evp_cipher_ctx_st *gcm = gcm_begin(key, nonce, aad, aad_bytes);
+    int failed = !gcm;
+    for (size_t at = 0; at < bytes && !failed;) {
+        size_t part = bytes - at < PIECE_BYTES ? bytes - at : PIECE_BYTES;
+        failed = read_at(file, to + at, part, position + at) || gcm_next(gcm, to + at, part, to + at);
+        at += part;
+    }
+    return gcm_end(gcm, failed ? NULL : tag);
+}
+
 static enum status open_tensors(int file, const unsigned char *index, const uint64_t *positions, struct secret *secret)
 {
-    unsigned char aad[24 + RECORD_BYTES], nonce[12] = {0}, tag[TAG_BYTES];
+    unsigned char aad[24 + RECORD_BYTES], nonce[NONCE_BYTES] = {0};
     memcpy(aad, index + AT_ID, 24); /* package id, version, minimum version */
     for (uint32_t i = 0; i < kk_u32(index + AT_TENSORS); i++) {
         const unsigned char *record = index + HEAD_BYTES + (size_t)i * RECORD_BYTES;
         unsigned char *to = secret->weights + kk_u64(record + AT_OFFSET);
-        size_t bytes = kk_u64(record + AT_BYTES);
         memcpy(aad + 24, record, RECORD_BYTES);
         memcpy(nonce, &i, sizeof i);
-        if (read_at(file, to, bytes, positions[i]) || positions[i] > INT64_MAX - bytes ||
-            read_at(file, tag, sizeof tag, positions[i] + bytes) ||
-            gcm_open(secret->data_key, nonce, aad, sizeof aad, to, bytes, tag, to))
+        if (open_tensor(file, positions[i], kk_u64(record + AT_BYTES), secret->data_key, nonce, aad, sizeof aad, to))
             return BAD_TENSOR;
     }
     return DONE;

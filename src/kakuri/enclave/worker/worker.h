@@ -72,6 +72,12 @@ int crypto_ready(void);
 int sha256(unsigned char digest[DIGEST_BYTES], const void *const parts[], const size_t bytes[], int count);
 int verify_p256(const unsigned char point[POINT_BYTES], const unsigned char *signature, size_t signature_bytes,
                 const char *label, const unsigned char *data, size_t data_bytes);
+/* One message in pieces, in place or not: what gcm_next gives is authentic only once gcm_end says so. gcm_end frees;
+   without a tag it refuses. */
+struct evp_cipher_ctx_st *gcm_begin(const unsigned char key[KEY_BYTES], const unsigned char nonce[12],
+                                    const unsigned char *aad, size_t aad_bytes);
+int gcm_next(struct evp_cipher_ctx_st *context, const unsigned char *from, size_t bytes, unsigned char *to);
+int gcm_end(struct evp_cipher_ctx_st *context, const unsigned char *tag);
 int gcm_open(const unsigned char key[KEY_BYTES], const unsigned char nonce[12], const unsigned char *aad, size_t aad_bytes,
              const unsigned char *from, size_t bytes, const unsigned char tag[TAG_BYTES], unsigned char *to);
 int x25519_new(unsigned char private_key[KEY_BYTES], unsigned char public_key[KEY_BYTES]);
