@@ -155,7 +155,7 @@ CODE_GENERATION = ThreatStatement(
     does_not_see=("a model file, layer names or an inference library to hook: there is none",),
     trusted_for=(("the compiler and the caller", "that the code which runs is the code which was generated"),),
     not_guaranteed=(
-        "secrecy of the weights: at level 0 they stand in the binary as plain numbers in a documented layout",
+        "secrecy of the weights: they stand in the binary as plain numbers, at level 2 in a secret order of channels",
         "secrecy of the structure: loops and sizes can be read out of the machine code by a patient reader",
         "anything against a dump of the running process: that needs a TEE, see the enclave room",
     ),
