@@ -22,7 +22,7 @@ int kk_open_tee(void *key, const void *label, size_t label_bytes, const void *se
         result = TEE_AEDecryptFinal(gcm, at + NONCE_BYTES, bytes, plain, &written, tag, sizeof tag);
     }
     if (result != TEE_SUCCESS || written != bytes) {
-        TEE_MemFill(plain, 0, bytes);
+        memset(plain, 0, bytes);
         return 1;
     }
     return 0;
