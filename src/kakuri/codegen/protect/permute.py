@@ -9,6 +9,8 @@ Does not guarantee: that a thief needs the old order: the network with the new o
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -37,7 +39,7 @@ def _apply(edit: Editor, found: Channels, draws: Draws, use: Use) -> None:
     if stored is not None:
         shape = [1] * stored.ndim
         shape[use.axis] = -1
-        moved = np.take(stored, order, use.axis)
+        moved: NDArray[Any] = np.take(stored, order, use.axis)
         if stored.dtype == np.float32:
             moved = np.asarray(moved * factors[order].reshape(shape), np.float32)
         edit.replace_constant(use.node, use.index, moved)
