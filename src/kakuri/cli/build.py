@@ -1,5 +1,4 @@
 """``kakuri build encrypted MODEL -o PACKAGE --keys KEYFILE``: the server's package and the client's key.
-``kakuri build codegen MODEL -o FOLDER``: a C project.
 
 Guarantees: either both files appear or neither; an existing key is kept without ``--force``.
 """
@@ -14,20 +13,16 @@ from typing import Annotated
 
 import typer
 
-from kakuri import codegen, encrypted
+from kakuri import encrypted
 from kakuri.cli.output import JsonOption, facts, output_of
 from kakuri.cli.passphrases import new_passphrase
 from kakuri.cli.rooms import (
     CalibrationOption,
-    CommentsOption,
-    EntryOption,
     ModelArgument,
     PackingOption,
     PrecisionOption,
     RoomArgument,
-    TargetOption,
     ThreadsOption,
-    WeightsOption,
     calibration,
     check_room,
     load_model,
@@ -42,9 +37,7 @@ def command(
     room: RoomArgument,
     source: ModelArgument,
     *,
-    package: Annotated[
-        Path, typer.Option("-o", "--output", help="The server's package to write (.kkr); codegen: a folder.")
-    ],
+    package: Annotated[Path, typer.Option("-o", "--output", help="The server's package to write (.kkr).")],
     keys: Annotated[
         Path | None,
         typer.Option("--keys", help="The client's secret key file to write (.kkey, mode 0600).", show_default=False),
@@ -56,28 +49,11 @@ def command(
     passphrase: Annotated[bool, typer.Option("--passphrase", help="Protect the key file by a passphrase.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files; the old key is lost.")] = False,
     threads: ThreadsOption = None,
-    target: TargetOption = "x86-64",
-    entry: EntryOption = "infer",
-    weights: WeightsOption = "embedded",
-    comments: CommentsOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Make keys and compile the network: one file for the server, one for the client; or write the network as C."""
+    """Make keys and compile the network: one file for the server, one for the client."""
     output = output_of(context)
-    check_room(room)
-    if room == "codegen":
-        if keys is not None:
-            raise KakuriError(
-                "KK-C01", "codegen makes no keys", got="--keys", hint="kakuri build codegen MODEL -o FOLDER"
-            )
-        code = codegen.plan(load_model(source), target=target, entry=entry, weights=weights, comments=comments)
-        code.build(package, overwrite=force)
-        written = sorted(code.files())
-        output.result(
-            {"folder": str(package), "files": written, "plan": code.to_dict()},
-            facts({str(package): ", ".join(written)}),
-        )
-        return
+    check_room(room, "build")
     if keys is None:
         raise KakuriError("KK-C01", "Missing option '--keys'.", hint="kakuri build --help")
     _check_targets(package, keys, force)

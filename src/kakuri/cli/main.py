@@ -53,6 +53,8 @@ COMMANDS = {
 ROOM_COMMANDS = {
     ("build", "personal"): "build_personal",
     ("build", "enclave"): "build_enclave",
+    ("build", "codegen"): "build_codegen",
+    ("plan", "codegen"): "plan_codegen",
     ("plan", "enclave"): "plan_enclave",
     ("check", "offload"): "check_offload",
     ("plan", "offload"): "plan_offload",

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from kakuri import codegen, encrypted
+from kakuri import encrypted
 from kakuri.cli.output import JsonOption, output_of
 from kakuri.cli.rooms import (
     CalibrationOption,
-    CommentsOption,
-    EntryOption,
     ModelArgument,
     PackingOption,
     PrecisionOption,
     RoomArgument,
-    TargetOption,
-    WeightsOption,
     calibration,
     check_room,
     load_model,
@@ -30,20 +26,12 @@ def command(
     given: CalibrationOption = None,
     packing: PackingOption = "auto",
     precision_bits: PrecisionOption = None,
-    target: TargetOption = "x86-64",
-    entry: EntryOption = "infer",
-    weights: WeightsOption = "embedded",
-    comments: CommentsOption = False,
     json: JsonOption = False,
 ) -> None:
     """Say what a deployment will cost and who will see what; touches no key."""
     output = output_of(context)
-    check_room(room)
+    check_room(room, "plan")
     net = load_model(source)
-    if room == "codegen":
-        code = codegen.plan(net, target=target, entry=entry, weights=weights, comments=comments)
-        output.result(code.to_dict(), str(code))
-        return
     samples = calibration(net, source, given)
     made = encrypted.plan(net, packing=packing, calibration=samples, precision_bits=precision_bits)
     output.result(made.to_dict(), str(made))

@@ -49,17 +49,16 @@ PrecisionOption = Annotated[
         show_default="8; in multiplexed packing what the answer's size asks for",
     ),
 ]
-TargetOption = Annotated[str, typer.Option("--target", help="codegen: x86-64, arm64, plain ...")]
-EntryOption = Annotated[str, typer.Option("--entry", help="codegen: the C function's name.")]
-WeightsOption = Annotated[str, typer.Option("--weights", help="codegen: embedded or external.")]
-CommentsOption = Annotated[bool, typer.Option("--comments", help="codegen: name the layer of each step in the C.")]
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", min=1, max=1024, help="Cores to use.", show_default="all")
 ]
 
 
-def check_room(room: str) -> None:
-    """Raises KK-C02 for a room that does not exist."""
+def check_room(room: str, command: str = "") -> None:
+    """Raises KK-C02 for a room that does not exist, KK-C01 for one that has a ``command`` of its own."""
+    if command and room == "codegen":
+        hint = f"kakuri {command} {room} MODEL ..."
+        raise KakuriError("KK-C01", "options come after the room and the model", got=room, hint=hint)
     if room not in ROOMS:
         close = get_close_matches(room, ROOMS, 1)
         hint = f"did you mean {close[0]}?" if close else "the room comes before the model: kakuri plan encrypted MODEL"

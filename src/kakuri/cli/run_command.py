@@ -1,8 +1,8 @@
 """``kakuri run FILE INPUT...``: the deployed thing, on either side.
 
 Purpose: what happens is decided by what FILE and INPUT are, never by options: a key file and pictures encrypt, a
-package and queries compute, a key file and answers decrypt. A sealed package and a name that ends in ``.sock`` serve
-sealed inputs there, the ``.session`` file beside it and pictures ask it.
+package and queries compute, a key file and answers decrypt, a folder with generated C is compiled and run. A sealed
+package and a name that ends in ``.sock`` serve sealed inputs there, the ``.session`` file beside it and pictures ask it.
 Guarantees: the side with the package takes no secret key and no input in the clear (KK-K30, KK-C10, exit codes 5 and
 2).
 """
@@ -22,7 +22,9 @@ from kakuri.cli.run_targets import Target
 
 def command(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A package (server) or a key file (client).")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A package (server), a key file (client), or a folder with C.")
+    ],
     inputs: Annotated[
         list[Path], typer.Argument(metavar="INPUT...", help="Pictures, arrays, encrypted queries or answers.")
     ],
@@ -39,6 +41,11 @@ def command(
 ) -> None:
     """Encrypt, compute or decrypt: FILE and INPUT say which."""
     output = output_of(context)
+    if file.is_dir():
+        from kakuri.cli.run_project import run_project  # noqa: PLC0415  each room loads its own modules only
+
+        run_project(output, file, inputs, Target(to, force))
+        return
     kind, given = kind_of(file), {path: _kind_of_input(path) for path in inputs}
     if kind is Kind.PACKAGE and room_of(file) == "personal":
         from kakuri.cli.run_personal import run_personal  # noqa: PLC0415  each room loads its own modules only

@@ -24,8 +24,8 @@ from kakuri.model.graph import is_op, static_shape
 from kakuri.model.quantized import needed
 
 
-def lower(net: ir.Model) -> Program:
-    """The program of a prepared model."""
+def lower(net: ir.Model, *, pairs: bool = True) -> Program:
+    """The program of a prepared model. pairs: depthwise and pointwise layers may become one operation."""
     walk = Lowering(net)
     inputs = []
     for index, value in enumerate(net.graph.inputs):
@@ -53,7 +53,7 @@ def lower(net: ir.Model) -> Program:
         outputs=outputs,
         output_names=[value.name or "" for value in net.graph.outputs],
         weights=walk.weights,
-        operations=fuse(walk.operations),
+        operations=fuse(walk.operations) if pairs else walk.operations,
         values={value.name or "": view for value, view in walk.env.items()},
     )
     program.place()

@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 
 from kakuri.codegen.targets import Isa
 from kakuri.codegen.views import Kind, Storage, View
-from kakuri.codegen.weights import Weights
-
-ALIGN_BYTES = 64
+from kakuri.codegen.weights import Weights, aligned
 
 
 class Operation(ABC):
@@ -59,9 +57,20 @@ class Operation(ABC):
         """The C of the step; A, W, S, in and out are in scope."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """What is computed with one piece of the weights in the window: ``plain`` lies there from its start."""
+
+    operation: Operation
+    plain: bytes = b""
+
+
 @dataclass
 class Program:
-    """inputs, outputs: the views of the caller's memory. values: value name of the model -> where it lies."""
+    """inputs, outputs: the views of the caller's memory. values: value name of the model -> where it lies.
+
+    parts: per operation what it is computed in, where its weights are opened piece by piece; empty otherwise.
+    """
 
     name: str
     inputs: list[View]
@@ -73,11 +82,18 @@ class Program:
     values: dict[str, View] = field(default_factory=dict)
     arena_bytes: int = 0
     scratch_offset_bytes: int = 0
+    parts: list[list[Part]] = field(default_factory=list)
+    window_offset_bytes: int = 0
 
     @property
     def multiplies_bytes(self) -> bool:
         """Whether any step needs the instruction sets' products of 8-bit numbers."""
         return any("dot.h" in operation.runtime for operation in self.operations)
+
+    @property
+    def emitted(self) -> list[Operation]:
+        """The operations as they stand in the C."""
+        return [part.operation for parts in self.parts for part in parts] or self.operations
 
     def lifetimes(self) -> dict[Storage, tuple[int, int]]:
         """Arena storage -> index of the first and last operation that touches it."""
@@ -100,7 +116,7 @@ class Program:
         for storage in sorted(spans, key=lambda s: (-s.size_bytes, spans[s])):
             first, last = spans[storage]
             taken = sorted(
-                (other.offset_bytes, other.offset_bytes + _aligned(other.size_bytes))
+                (other.offset_bytes, other.offset_bytes + aligned(other.size_bytes))
                 for other in placed
                 if spans[other][0] <= last and first <= spans[other][1]
             )
@@ -111,13 +127,9 @@ class Program:
                 offset = max(offset, end)
             storage.offset_bytes = offset
             placed.append(storage)
-        top = max((s.offset_bytes + _aligned(s.size_bytes) for s in placed), default=0)
+        top = max((s.offset_bytes + aligned(s.size_bytes) for s in placed), default=0)
         self.scratch_offset_bytes = top
-        self.arena_bytes = top + _aligned(max((o.scratch_bytes for o in self.operations), default=0))
-
-
-def _aligned(size_bytes: int) -> int:
-    return -(-size_bytes // ALIGN_BYTES) * ALIGN_BYTES
+        self.arena_bytes = top + aligned(max((o.scratch_bytes for o in self.operations), default=0))
 
 
 def pointer(view: View, *, offset: int = 0) -> str:
@@ -127,7 +139,7 @@ def pointer(view: View, *, offset: int = 0) -> str:
     if kind is Kind.ARENA:
         return f"({c} *)(A + {storage.offset_bytes + elements * view.element.size_bytes})"
     if kind is Kind.WEIGHTS:
-        return f"(const {c} *)(W + {elements * view.element.size_bytes})"
+        return f"(const {c} *)(W + {storage.offset_bytes + elements * view.element.size_bytes})"
     const = "const " if kind is Kind.INPUT else ""
     base = "in" if kind is Kind.INPUT else "out"
     return f"(({const}{c} *){base}[{storage.index}] + {elements})"

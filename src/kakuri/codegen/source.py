@@ -1,17 +1,15 @@
-"""An emitted project: written, compiled, run, compared.
+"""A project and the plan it was made from: run, and compared with the source model.
 
 Purpose: ``source.check(inputs)`` builds the C with the flags it states, runs it in a process of its own and compares
 every output, on request every layer, with ONNX Runtime on the source model.
-Guarantees: compiled files and inputs live in a temporary folder; a crash of the C is an error, not a crash of Python.
 Does not guarantee: that other compilers give the same floats; instruction sets differ in the last bits too.
-Errors: KK-G20 no compiler, KK-G21 the compiler refuses, KK-G22 the program fails, KK-G23 inputs that do not fit.
+Errors: those of ``kakuri.codegen.built``.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
-import subprocess
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -23,8 +21,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from kakuri.codegen.built import RECORD, Project, from_record
 from kakuri.codegen.comparison import Comparison, compare
-from kakuri.codegen.project import COMMON_FLAGS, sources
 from kakuri.codegen.reference import outputs_of
 from kakuri.codegen.views import Kind, View
 from kakuri.errors import KakuriError
@@ -36,15 +34,18 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Inputs = Array | Sequence[Array] | Mapping[str, Array]
-_COMPILE_SECONDS, _RUN_SECONDS = 600, 600
 
 
 @dataclass(frozen=True)
 class Source:
-    """folder: where the project is. plan: what it was made from."""
+    """project: the files, as they were written. plan: what they were made from."""
 
-    folder: Path
+    project: Project
     plan: CodegenPlan
+
+    @property
+    def folder(self) -> Path:
+        return self.project.folder
 
     @classmethod
     def write(cls, folder: Path, files: Mapping[str, bytes], plan: CodegenPlan, *, overwrite: bool) -> Source:
@@ -60,39 +61,15 @@ class Source:
         for name, content in files.items():
             with atomic_write(folder / name, overwrite=overwrite) as file:
                 file.write(content)
-        return cls(folder, plan)
+        return cls(from_record(folder, json.loads(files[RECORD])), plan)
 
-    def compile(self, to: Path, *, trace: bool = False, shared: bool = False) -> Path:
-        """The test program in folder ``to``, or with ``shared`` a shared library of the function alone."""
-        plan, external = self.plan, self.plan.weights == "external"
-        compiler = os.environ.get("KAKURI_CC", plan.target.compiler)
-        if shutil.which(compiler) is None:
-            raise KakuriError("KK-G20", "no such compiler", got=compiler, hint="install it, or set KAKURI_CC")
-        to = to.resolve()
-        objects = []
-        common = [*COMMON_FLAGS, "-fPIC", *(["-DKK_TRACE"] if trace else [])]
-        units = dict(sources(plan.target, plan.entry, external=external)) | ({} if shared else {"main.c": ()})
-        for name, flags in units.items():
-            objects.append(to / f"{name}.o")
-            self._tool([compiler, *common, *flags, "-c", name, "-o", str(objects[-1])])
-        product = to / (f"lib{plan.entry}.so" if shared else f"{plan.entry}_main")
-        static = ["-static"] if plan.target.emulator and not shared else []
-        self._tool([compiler, *(["-shared"] if shared else static), *map(str, objects), "-o", str(product)])
-        return product
-
-    def _tool(self, command: list[str]) -> None:
-        done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=_COMPILE_SECONDS
-        )
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or [""]
-            raise KakuriError("KK-G21", "the compiler refuses the code", where=command[-3], got=lines[0][:200])
+    def compile(self, to: Path, *, shared: bool = False) -> Path:
+        """As ``Project.compile``."""
+        return self.project.compile(to, shared=shared)
 
     def run(self, inputs: Inputs) -> list[Array]:
         """The outputs for one set of inputs, computed by the compiled test program."""
-        with tempfile.TemporaryDirectory() as folder:
-            program = self.compile(Path(folder))
-            return self._run(program, Path(folder), self._arrays(inputs))[0]
+        return self.project.run(self._arrays(inputs), key=self.plan.key)
 
     def check(self, inputs: Inputs, *, layers: bool = False) -> Comparison:
         """Compare with ONNX Runtime, a quantised network with the source's reference kernels.
@@ -101,8 +78,8 @@ class Source:
         """
         plan, arrays = self.plan, self._arrays(inputs)
         with tempfile.TemporaryDirectory() as folder:
-            program = self.compile(Path(folder), trace=layers)
-            outputs, trace = self._run(program, Path(folder), arrays, trace=layers)
+            program = self.project.compile(Path(folder), trace=layers)
+            outputs, trace = self.project.execute(program, Path(folder), arrays, key=plan.key, trace=layers)
         names = plan.program.output_names
         given = dict(zip(plan.program.input_names, arrays, strict=True))
         oracle = _in_integers if regions(plan.net) else outputs_of
@@ -118,46 +95,15 @@ class Source:
 
     def _arrays(self, inputs: Inputs) -> list[Array]:
         """One array per input, of its shape and type."""
-        program = self.plan.program
+        names = self.plan.program.input_names
         if isinstance(inputs, Mapping):
-            missing = [name for name in program.input_names if name not in inputs]
+            missing = [name for name in names if name not in inputs]
             if missing:
-                raise KakuriError("KK-G23", "an input is missing", got=missing, limit=program.input_names)
-            given = [inputs[name] for name in program.input_names]
+                raise KakuriError("KK-G23", "an input is missing", got=missing, limit=names)
+            given = [inputs[name] for name in names]
         else:
             given = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
-        if len(given) != len(program.inputs):
-            raise KakuriError("KK-G23", "wrong number of inputs", got=len(given), limit=len(program.inputs))
-        arrays = []
-        for name, array, view in zip(program.input_names, given, program.inputs, strict=True):
-            if np.shape(array) != view.shape:
-                raise KakuriError(
-                    "KK-G23", "an input has the wrong shape", where=name, got=np.shape(array), limit=view.shape
-                )
-            arrays.append(np.ascontiguousarray(array, dtype=view.element.name))
-        return arrays
-
-    def _run(
-        self, program: Path, folder: Path, arrays: list[Array], *, trace: bool = False
-    ) -> tuple[list[Array], bytes]:
-        (folder / "in").write_bytes(b"".join(array.tobytes() for array in arrays))
-        command = [str(program), str(folder / "in"), str(folder / "out"), "1"]
-        if self.plan.weights == "external":
-            command.append(str(self.folder.resolve() / f"{self.plan.entry}_weights.bin"))
-        emulator = self.plan.target.emulator
-        command = [*([emulator] if emulator else []), *command, *([str(folder / "trace")] if trace else [])]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_RUN_SECONDS)
-        except OSError as error:
-            raise KakuriError("KK-G22", "the program cannot be run", where=command[0], got=error.strerror) from error
-        if done.returncode:
-            raise KakuriError("KK-G22", "the program failed", got=f"exit {done.returncode} {done.stderr.strip()[:200]}")
-        raw, at, outputs = (folder / "out").read_bytes(), 0, []
-        for view in self.plan.program.outputs:
-            size = view.storage.size_bytes
-            outputs.append(np.frombuffer(raw[at : at + size], dtype=view.element.name).reshape(view.shape))
-            at += size
-        return outputs, (folder / "trace").read_bytes() if trace else b""
+        return self.project.arrays(given, names)
 
     def _kept(self, trace: bytes) -> list[tuple[str, Array]]:
         """(value name, array) for every arena value that a step writes, as it was right after that step."""

@@ -46,7 +46,7 @@ ELEMENTS = {item.name: item for item in (F32, I32, I64, I8, U8)}
 
 @dataclass(eq=False)
 class Storage:
-    """A run of memory. index: which input or output. offset_bytes: in the arena, once it is planned."""
+    """A run of memory. index: which input or output. offset_bytes: in the arena, once planned, or in the weights."""
 
     kind: Kind
     element: Element

@@ -48,7 +48,7 @@ def compile_worker(code: CodegenPlan, files: Mapping[str, bytes]) -> bytes:
             "enclave_config.h": _config(code, files),
         }.items():
             (folder / file).write_bytes(data)
-        generated = sources(code.target, code.entry, external=True)
+        generated = sources(code.target, code.entry, code.form)
         objects = [_object(compiler, folder, unit, (*COMMON_FLAGS, *flags)) for unit, flags in generated.items()]
         objects += [_object(compiler, folder, unit, _FLAGS) for unit in _SOURCES]
         _tool([compiler, "-static-pie", "-Wl,-z,relro,-z,now", *objects, "-o", "worker", "-lcrypto"], folder)

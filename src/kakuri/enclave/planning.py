@@ -164,7 +164,7 @@ def sealed_tensors(code: CodegenPlan) -> tuple[Tensor, ...]:
     for operation in code.program.operations:
         for role, value in _views(operation):
             if value.storage.kind is Kind.WEIGHTS:
-                offset = value.offset * value.element.size_bytes
+                offset = value.storage.offset_bytes
                 name = re.sub(r"[^A-Za-z0-9_./ -]", "_", f"{operation.name}.{role}")[-90:].lstrip("_./ -")
                 known = found.get(offset)
                 if known is None:

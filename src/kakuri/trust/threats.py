@@ -155,12 +155,37 @@ CODE_GENERATION = ThreatStatement(
     does_not_see=("a model file, layer names or an inference library to hook: there is none",),
     trusted_for=(("the compiler and the caller", "that the code which runs is the code which was generated"),),
     not_guaranteed=(
-        "secrecy of the weights: at level 0 they stand in the binary as plain numbers in a documented layout",
+        "secrecy of the weights: they stand in the binary as plain numbers, at level 2 in a secret order of channels",
         "secrecy of the structure: loops and sizes can be read out of the machine code by a patient reader",
         "anything against a dump of the running process: that needs a TEE, see the enclave room",
     ),
     exposures=(
         Exposure("network weights", "owner of the device", "prepacked numbers in the binary", True),
+        Exposure("network structure", "owner of the device", "machine code of each layer", True),
+    ),
+)
+
+CODE_GENERATION_SEALED = ThreatStatement(
+    room="codegen",
+    adversary="someone who extracts the app, or the file of weights beside it, and does not run it with the key",
+    sees=(
+        "the binary: the machine code of every layer, its sizes, and the weights' ciphertext",
+        "everything in memory while it runs, when they control the device: weights too, as they are opened",
+    ),
+    does_not_see=("the weights, without the key", "a model file, layer names or an inference library: there is none"),
+    trusted_for=(
+        ("whoever keeps the key", "that it does not lie in the app beside the weights"),
+        ("the caller's cipher", "that it opens only what is authentic, and leaves nothing behind"),
+        ("the compiler and the caller", "that the code which runs is the code which was generated"),
+    ),
+    not_guaranteed=(
+        "anything against whoever watches the running process for a whole call: every weight passes through its "
+        "memory, and at level 3 all of them stay there",
+        "secrecy of the structure: loops and sizes can be read out of the machine code by a patient reader",
+        "freshness: older weights that were sealed for the same code under the same key are accepted",
+    ),
+    exposures=(
+        Exposure("network weights", "owner of the device", "ciphertext; plain in memory while it runs", True),
         Exposure("network structure", "owner of the device", "machine code of each layer", True),
     ),
 )

@@ -93,7 +93,7 @@ class Depthwise(Operation):
         _, _, c_row, c_px = self.target.strides
         return "\n".join(
             [
-                f"static const kk_depthwise g = {self.fields(c_px)};",
+                f"KK_TABLE kk_depthwise g = {self.fields(c_px)};",
                 f"const float *a = {self.first_tap()}, *w = {pointer(self.weight)}, *bias = {pointer(self.bias)};",
                 f"float *c = {pointer(self.target)};",
                 f"for (ptrdiff_t n = 0; n < {self.target.shape[0]}; n++)",

@@ -141,7 +141,7 @@ class Linear(Operation):
         groups, a_group, c_group, b_group, bias_group = self.groups
         residual = pointer(self.residual) if self.residual is not None else "0"
         r_step = f" + n * {r_sample} + k * {c_group}" if self.residual is not None else ""
-        lines = [f"static const kk_conv g = {self.fields(g)};"]
+        lines = [f"KK_TABLE kk_conv g = {self.fields(g)};"]
         lines += [
             f"const float *a = {pointer(self.source, offset=self.offset)};",
             f"float *c = {pointer(self.target)};",

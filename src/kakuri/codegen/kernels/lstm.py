@@ -56,7 +56,7 @@ class Lstm(Operation):
         fields |= {"pre_step": self.pre.strides[0], "y_step": self.y.strides[0]}
         return "\n".join(
             [
-                f"static const kk_lstm g = {struct_literal(fields)};",
+                f"KK_TABLE kk_lstm g = {struct_literal(fields)};",
                 f"for (ptrdiff_t n = 0; n < {batch}; n++)",
                 f"    kk_lstm_run(&g, {pointer(self.pre)} + n * {self.pre.strides[1]}, {pointer(self.weights)},",
                 f"        {pointer(self.h)} + n * {hidden}, {pointer(self.c)} + n * {hidden}, (float *)S,",

@@ -63,7 +63,7 @@ class Pool(Operation):
             function = "kk_pool_levels"
         return "\n".join(
             [
-                f"static const kk_pool g = {struct_literal(fields)};",
+                f"KK_TABLE kk_pool g = {struct_literal(fields)};",
                 f"const {self.source.element.c} *a = {pointer(self.source)};",
                 f"{self.source.element.c} *c = {pointer(self.target)};",
                 f"for (ptrdiff_t n = 0; n < {samples}; n++)",

@@ -58,7 +58,7 @@ class Resize(Operation):
         tables = ", ".join(pointer(v) for v in (self.rows, self.row_weights, self.columns, self.column_weights))
         return "\n".join(
             [
-                f"static const kk_resize g = {struct_literal(fields)};",
+                f"KK_TABLE kk_resize g = {struct_literal(fields)};",
                 f"for (ptrdiff_t n = 0; n < {samples}; n++)",
                 f"    kk_resize_run(&g, {pointer(self.source)} + n * {self.source.strides[0]}, {tables},",
                 f"        {pointer(self.target)} + n * {self.target.strides[0]});",

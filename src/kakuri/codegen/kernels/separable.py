@@ -78,8 +78,8 @@ class Separable(Operation):
         step = f"r + h * {g.r_row}" if second.residual is not None else "r"
         return "\n".join(
             [
-                f"static const kk_depthwise d = {first.fields(g.a_px)};",
-                f"static const kk_conv g = {second.fields(g)};",
+                f"KK_TABLE kk_depthwise d = {first.fields(g.a_px)};",
+                f"KK_TABLE kk_conv g = {second.fields(g)};",
                 f"const float *a = {first.first_tap()}, *taps = {pointer(first.weight)};",
                 f"const float *b = {pointer(second.panels)}, *bias = {pointer(second.bias)}, *r = {residual};",
                 f"float *c = {pointer(second.target)}, *rows = (float *)S;",

@@ -15,6 +15,9 @@
 
 #define KK_INLINE static inline __attribute__((always_inline, unused))
 #define KK_FUNCTION static __attribute__((noinline, unused))
+#ifndef KK_TABLE
+#define KK_TABLE static const
+#endif
 
 typedef float vf __attribute__((vector_size(KK_VL * 4)));
 typedef int32_t vi __attribute__((vector_size(KK_VL * 4)));

@@ -35,7 +35,7 @@ def api_headers() -> dict[str, bytes]:
 
 def units(code: CodegenPlan) -> dict[str, tuple[str, ...]]:
     """Source of the application -> compiler flags."""
-    generated = sources(code.target, code.entry, external=True)
+    generated = sources(code.target, code.entry, code.form)
     return {unit: (*COMMON_FLAGS, *flags) for unit, flags in generated.items()} | dict.fromkeys(TRUSTED, TA_FLAGS)
 
 

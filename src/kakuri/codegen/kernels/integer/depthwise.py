@@ -66,7 +66,7 @@ class DotDepthwise(Operation):
         step = self.window.strides[0] * row
         return "\n".join(
             [
-                f"static const kk_dot_depthwise g = {{{listed}, .levels = {self.levels.literal()}}};",
+                f"KK_TABLE kk_dot_depthwise g = {{{listed}, .levels = {self.levels.literal()}}};",
                 f"const uint8_t *a = {pointer(self.source, offset=-top * row - left * px)};",
                 f"const int8_t *w = {pointer(self.weight)};",
                 f"const int32_t *table = {pointer(self.levels.table)};",

@@ -67,7 +67,7 @@ class Dot(Operation):
         count, a_sample, c_sample = self.samples
         groups, a_group, c_group, b_group = self.groups
         lines = [
-            f"static const kk_dot g = {self.literal()};",
+            f"KK_TABLE kk_dot g = {self.literal()};",
             f"const uint8_t *a = {pointer(self.source, offset=self.offset)};",
             f"const int8_t *b = {pointer(self.panels)};",
             f"const int32_t *table = {pointer(self.levels.table)};",
@@ -91,11 +91,16 @@ def dot_panels(segments: NDArray[np.int64]) -> NDArray[np.int8]:
     count, taps, columns = segments.shape
     filled = np.zeros((count, padded(taps), columns), np.int8)
     filled[:, :taps] = segments
-    quads = filled.reshape(-1, QUAD, columns).transpose(0, 2, 1)
+    return quads(filled.reshape(-1, QUAD, columns).transpose(0, 2, 1))
+
+
+def quads(matrix: NDArray[np.int8]) -> NDArray[np.int8]:
+    """(rows of four taps, columns, 4) as a flat array of panels."""
+    rows, columns, _ = matrix.shape
     parts = []
     for start in range(0, columns, PANEL):
-        part = quads[:, start : start + PANEL]
-        wide = np.zeros((len(quads), -(-part.shape[1] // ROUND) * ROUND, QUAD), np.int8)
+        part = matrix[:, start : start + PANEL]
+        wide = np.zeros((rows, -(-part.shape[1] // ROUND) * ROUND, QUAD), np.int8)
         wide[:, : part.shape[1]] = part
         parts.append(wide.reshape(-1))
     return np.concatenate(parts)

@@ -65,7 +65,7 @@ class Pairs(Operation):
         fields = zip(("mode", "point", "low", "high", "columns"), (*self.levels, 16), strict=True)
         head = [
             f"static const int32_t row[48] = {{[16 ... 31] = {significand}, [32 ... 47] = {shift}}};",
-            f"static const kk_levels g = {{{', '.join(f'.{name} = {value}' for name, value in fields)}}};",
+            f"KK_TABLE kk_levels g = {{{', '.join(f'.{name} = {value}' for name, value in fields)}}};",
             f"const int32_t *tables = {pointer(self.tables)};",
             f"uint8_t *q = {pointer(self.target)};",
             f"const uint8_t *p0 = {pointer(self.operands[0])}, *p1 = {pointer(self.operands[1])};",

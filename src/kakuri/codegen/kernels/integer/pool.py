@@ -49,7 +49,7 @@ class LevelPool(Operation):
         listed = ", ".join(f".{name} = {value}" for name, value in values.items())
         return "\n".join(
             [
-                f"static const kk_level_pool g = {{{listed}}};",
+                f"KK_TABLE kk_level_pool g = {{{listed}}};",
                 f"for (ptrdiff_t n = 0; n < {samples}; n++)",
                 f"    kk_level_pool_run(&g, {pointer(self.source)} + n * {self.source.strides[0]},",
                 f"                      {pointer(self.target)} + n * {self.target.strides[0]});",

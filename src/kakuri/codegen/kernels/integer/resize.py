@@ -48,7 +48,7 @@ class LevelResize(Operation):
         tables = ", ".join(pointer(v) for v in (*self.rows, *self.columns))
         return "\n".join(
             [
-                f"static const kk_level_resize g = {{{listed}}};",
+                f"KK_TABLE kk_level_resize g = {{{listed}}};",
                 f"for (ptrdiff_t n = 0; n < {samples}; n++)",
                 f"    kk_level_resize_{'float' if self.in_float else 'integer'}(",
                 f"        &g, {pointer(self.source)} + n * {self.source.strides[0]}, {tables},",
