@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import numpy as safetensors
 from torch import nn
 
+from kakuri import offload
 from kakuri.cli import exit_codes
 from kakuri.cli.main import main
 from kakuri.errors import KakuriError
 from kakuri.offload.recording import Recording, record
 from kakuri.offload.recording_file import load, save
+from kakuri.offload.transport.frames import Message, Op
 
 CODE = """
 from __future__ import annotations
@@ -197,3 +203,48 @@ def test_damaged_recordings_never_crash(data: st.DataObject, recording: Recordin
             raise
     else:
         assert found.weights.shape == found.plain_weights.shape
+
+
+def test_an_identity_is_made_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, made = run("worker identity w.pem --name gpu-1 --days 30", capsys)
+    assert (code, made["certificate"]) == (0, "w.pem.crt")
+    assert (folder / "w.pem").stat().st_mode & 0o777 == 0o600
+    found = x509.load_pem_x509_certificate((folder / "w.pem.crt").read_bytes())
+    assert found.fingerprint(hashes.SHA256()).hex() == made["sha256"]
+    assert b"PRIVATE" not in (folder / "w.pem.crt").read_bytes()
+    before = (folder / "w.pem").read_bytes()
+    code, refused = run("worker identity w.pem", capsys)
+    assert (code, refused["error"]["code"]) == (exit_codes.FILE, "KK-F11")
+    assert (folder / "w.pem").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("worker serve 127.0.0.1:0 --identity a.pem --master b.crt", "KK-F12"),
+        ("worker sell 127.0.0.1:0 --identity a.pem --master b.crt", "KK-C01"),
+        ("worker serve 127.0.0.1:0", "KK-C01"),
+        ("plan offload net.py:Net --workers tls://host", "KK-O03"),
+        ("plan offload net.py:Net --workers tls://a:1,local", "KK-O03"),
+        ("plan offload net.py:Net --workers tls://a:1,tls://a:1", "KK-O03"),
+    ],
+)
+def test_a_worker_command_says_what_is_missing(
+    line: str, code: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(line, capsys)[1]["error"]["code"] == code
+
+
+def test_a_worker_that_the_command_started_serves_its_master(folder: Path) -> None:
+    for name in ("m.pem", "w.pem"):
+        assert main(["worker", "identity", name]) == 0
+    arguments = ["worker", "serve", "127.0.0.1:0", "--identity", "w.pem", "--master", "m.pem.crt"]
+    code = "import sys; from kakuri.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    with subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[-1]
+        with offload.Pool.open(f"tls://{address}", tls=offload.TlsCredentials("m.pem", "w.pem.crt")) as pool:
+            a, b = torch.randn(3, 4), torch.randn(4, 2)
+            (found,) = pool.places[0].ask(Message(Op.MULTIPLY, tensors=(a, b))).tensors
+            assert torch.allclose(found, a @ b)
+        process.kill()

@@ -44,6 +44,8 @@ _BY_CODE = {
     "KK-O03": USAGE,
     "KK-O04": USAGE,
     "KK-O07": USAGE,
+    "KK-O23": KEY,
+    "KK-O24": KEY,
     "KK-O40": FILE,
     "KK-P04": MODEL,
     "KK-P10": KEY,

@@ -47,6 +47,7 @@ COMMANDS = {
     "doctor": "doctor",
     "bench": "bench",
     "forget": "forget",
+    "worker": "worker_serve",
 }
 
 # Rooms whose arguments differ from the other rooms' have a module of their own for a command.
@@ -59,6 +60,7 @@ ROOM_COMMANDS = {
     ("check", "offload"): "check_offload",
     ("plan", "offload"): "plan_offload",
     ("audit", "offload"): "audit_offload",
+    ("worker", "identity"): "worker_identity",
 }
 
 

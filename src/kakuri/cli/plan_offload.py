@@ -19,7 +19,7 @@ def command(
     source: ModuleArgument,
     *,
     tier: TierOption = "T1",
-    workers: Annotated[str, typer.Option("--workers", help="local or local:K.")] = "local",
+    workers: Annotated[str, typer.Option("--workers", help="local, local:K, or tls://HOST:PORT,...")] = "local",
     base: Annotated[
         str | None,
         typer.Option(

@@ -20,13 +20,24 @@ if TYPE_CHECKING:
     from kakuri.offload.places import Pool
     from kakuri.offload.planning import OffloadPlan, plan
     from kakuri.offload.session import Session
+    from kakuri.offload.transport.identity import TlsCredentials
 
-__all__ = ["OffloadPlan", "Pool", "Session", "load_checkpoint", "plan", "save_checkpoint", "session_of"]
+__all__ = [
+    "OffloadPlan",
+    "Pool",
+    "Session",
+    "TlsCredentials",
+    "load_checkpoint",
+    "plan",
+    "save_checkpoint",
+    "session_of",
+]
 
 _HOMES = {
     "OffloadPlan": "planning",
     "Pool": "places",
     "Session": "session",
+    "TlsCredentials": "transport.identity",
     "load_checkpoint": "checkpoint",
     "plan": "planning",
     "save_checkpoint": "checkpoint",

@@ -38,8 +38,8 @@ def build(
             limit="torch.optim.SGD",
             hint="update='auto' lets the master update, with any optimizer",
         )
-    owns_pool = isinstance(plan.workers, str)
-    pool = Pool.open(plan.workers, threads=plan.threads) if isinstance(plan.workers, str) else plan.workers
+    workers, owns_pool = plan.workers, isinstance(plan.workers, str)
+    pool = Pool.open(workers, threads=plan.threads, tls=plan.tls) if isinstance(workers, str) else workers
     session = Session(plan.settings, pool, owns_pool=owns_pool, log=log)
     try:
         homes: list[list[WorkerWeight]] = [[] for _ in optimizer.param_groups]

@@ -1,17 +1,17 @@
-"""Where blinded products are computed: worker processes, and at last the master itself.
+"""Where blinded products are computed: workers, here or on other machines, and at last the master itself.
 
 Purpose: one interface to ask a ``Core`` somewhere, and the pool of all places.
 Guarantees: a worker process starts with an environment of its own (no variable of the master's but those that find the
 interpreter's libraries) and one socket; it is gone when the pool is closed.
 Does not guarantee: that a worker computes rightly or at all; whoever asks checks the answer.
-Errors: KK-O21 the worker is gone, KK-O22 it refused, KK-O03 not a description of workers.
+Errors: KK-O21 the worker is gone, KK-O22 it refused, KK-O03 not a description of workers, KK-O23 and KK-O24 from
+``transport.tls``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -22,10 +22,16 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor
 
-from kakuri.errors import KakuriError
+from kakuri.errors import KakuriError, Problem
 from kakuri.offload.core import REFUSALS, Core
-from kakuri.offload.transport.channel import Channel, Observer, PeerLostError
+from kakuri.offload.descriptions import described
+from kakuri.offload.transport.address import Address
+from kakuri.offload.transport.channel import Channel
 from kakuri.offload.transport.frames import Message, Op
+from kakuri.offload.transport.identity import TlsCredentials
+from kakuri.offload.transport.link import Link, Observer, PeerLostError
+from kakuri.offload.transport.stream import Stream
+from kakuri.offload.transport.tls import HANDSHAKE_SECONDS, Peers
 
 TIMEOUT_SECONDS = 600.0
 _INHERITED = ("PATH", "HOME", "LANG", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CUDA_VISIBLE_DEVICES", "TMPDIR")
@@ -106,12 +112,7 @@ class WorkerProcess:
         return self._channel.room(shape, dtype)
 
     def ask(self, message: Message, meanwhile: Callable[[], None] = nothing) -> Message:
-        self._channel.send(message)
-        try:
-            meanwhile()
-        finally:  # an answer that is not fetched would answer the next question
-            answer = self._channel.receive()
-        return _accepted(self.name, answer)
+        return _exchange(self._channel, self.name, message, meanwhile)
 
     def close(self) -> None:
         with contextlib.suppress(PeerLostError):
@@ -124,13 +125,51 @@ class WorkerProcess:
             self.process.wait()
 
 
-def worker_count(workers: str) -> int:
-    """Of ``local`` or ``local:K``. Raises KK-O03."""
-    matched = re.fullmatch(r"local(?::([1-9][0-9]{0,2}))?", workers)
-    if not matched:
-        limit = "local or local:K, K to 999"
-        raise KakuriError("KK-O03", "not a description of workers", got=repr(workers)[:80], limit=limit)
-    return int(matched[1] or 1)
+class RemoteWorker:
+    """A worker on another machine, over TLS."""
+
+    trusted = False
+
+    def __init__(self, name: str, link: Stream) -> None:
+        self.name = name
+        self.quarantined = False
+        self._link = link
+
+    @classmethod
+    def connect(
+        cls,
+        address: Address,
+        peers: Peers,
+        *,
+        observer: Observer | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> RemoteWorker:
+        """Raises KK-O21 when nobody answers, or the worker does not know this master, and KK-O24 for a stranger."""
+        try:
+            connection = socket.create_connection((address.host, address.port), timeout=HANDSHAKE_SECONDS)
+        except OSError as error:
+            raise KakuriError("KK-O21", "no worker answers", where=address, got=error) from None
+        link = Stream(peers.wrap(connection, str(address)), timeout_seconds=timeout_seconds, observer=observer)
+        worker = cls(str(address), link)
+        try:
+            worker.ask(Message(Op.DROP, (0,)))  # the worker's refusal of this master shows in the first answer only
+        except PeerLostError as error:
+            link.close()
+            hint = "start the worker with this master's certificate"
+            got = error.problem.got
+            raise KakuriError("KK-O21", "the worker closed the connection", where=address, got=got, hint=hint) from None
+        return worker
+
+    def room(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        return self._link.room(shape, dtype)
+
+    def ask(self, message: Message, meanwhile: Callable[[], None] = nothing) -> Message:
+        return _exchange(self._link, self.name, message, meanwhile)
+
+    def close(self) -> None:
+        with contextlib.suppress(PeerLostError):
+            self._link.send(Message(Op.CLOSE))
+        self._link.close()
 
 
 class Pool:
@@ -142,12 +181,22 @@ class Pool:
         self._numbers = 0
 
     @classmethod
-    def open(cls, workers: str, *, threads: int = 1, observer: Observer | None = None) -> Pool:
-        """workers: ``local`` or ``local:K``. Each takes the next CUDA device, or a CPU share of ``threads`` threads.
+    def open(
+        cls,
+        workers: str,
+        *,
+        threads: int = 1,
+        observer: Observer | None = None,
+        tls: TlsCredentials | None = None,
+    ) -> Pool:
+        """workers: ``local``, ``local:K`` or ``tls://HOST:PORT,...``. A local one takes the next CUDA device, or a CPU
+        share of ``threads`` threads. tls: who this master is, and which certificates workers may have.
 
-        Raises KK-O03.
+        Raises KK-O03, and all workers that cannot be reached at once (KK-O21, KK-O24).
         """
-        count = worker_count(workers)
+        found = described(workers)
+        if found.remote:
+            return cls(_connected(found.remote, tls, observer))
         devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
         places: list[Place] = [
             WorkerProcess(
@@ -156,7 +205,7 @@ class Pool:
                 threads=threads,
                 observer=observer,
             )
-            for index in range(count)
+            for index in range(found.local)
         ]
         return cls(places)
 
@@ -181,6 +230,34 @@ class Pool:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _connected(addresses: tuple[Address, ...], tls: TlsCredentials | None, observer: Observer | None) -> list[Place]:
+    if tls is None:
+        hint = 'tls=TlsCredentials("master.pem", "workers.crt")'
+        raise KakuriError("KK-O03", "workers on other machines need a TLS identity and pins", hint=hint)
+    peers = Peers(tls.identity, tls.pinned, server=False)
+    places: list[Place] = []
+    problems: list[Problem] = []
+    for address in addresses:
+        try:
+            places.append(RemoteWorker.connect(address, peers, observer=observer))
+        except KakuriError as error:
+            problems += error.problems
+    if problems:
+        for place in places:
+            place.close()
+        raise KakuriError.collect(problems)
+    return places
+
+
+def _exchange(link: Link, name: str, message: Message, meanwhile: Callable[[], None]) -> Message:
+    link.send(message)
+    try:
+        meanwhile()
+    finally:  # an answer that is not fetched would answer the next question
+        answer = link.receive()
+    return _accepted(name, answer)
 
 
 def _accepted(name: str, answer: Message) -> Message:

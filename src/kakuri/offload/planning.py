@@ -18,13 +18,15 @@ from torch import nn
 from kakuri.errors import KakuriError, KakuriWarning, Problem
 from kakuri.offload.build import build
 from kakuri.offload.data import OffloadData
+from kakuri.offload.descriptions import described
 from kakuri.offload.optimizer import OffloadOptimizer
-from kakuri.offload.places import Pool, worker_count
+from kakuri.offload.places import Pool
 from kakuri.offload.select import select
 from kakuri.offload.session import Settings
 from kakuri.offload.threats import statement
 from kakuri.offload.tiers import Tier
 from kakuri.offload.tiers import tier as tier_named
+from kakuri.offload.transport.identity import TlsCredentials
 from kakuri.trust import ThreatStatement
 from kakuri.trust.audit_log import AuditLog
 from kakuri.units import bytes_text
@@ -50,6 +52,7 @@ class OffloadPlan:
     rotate_every: int
     base: Base | None
     settings: Settings = field(repr=False)
+    tls: TlsCredentials | None = field(default=None, repr=False)
 
     @property
     def threat(self) -> ThreatStatement:
@@ -116,6 +119,7 @@ def plan(
     *,
     tier: str = "T1",
     workers: str | Pool = "local",
+    tls: TlsCredentials | None = None,
     threads: int = 1,
     base: Base | None = None,
     accept_public_base: bool = False,
@@ -131,13 +135,14 @@ def plan(
     """Plan to train ``module`` with its products on untrusted workers.
 
     tier: T1 or T2. workers: ``local`` or ``local:K`` (processes of this machine, one CUDA device each where there
-    are any), or a running ``Pool``. threads: of each worker. base: where the weights come from, ``private`` (random,
-    nobody else has them) or ``public``; T2 must know. accept_public_base: use T2 although it does not hide updates
-    to a public base. keep: names of layers that stay in the master. update: where weights are updated. rotate_every:
-    epochs between new keys, 0 for never. journal_bytes: memory for exact recovery, 0 for none. fail_limit: incidents
-    before the training stops. clipping: fetch and check gradients, so that ``clip_grad_norm_`` works. key_shift: False
-    blinds every product afresh, to measure what key shift saves. master: ``process`` says that you know that the master
-    is a plain process; without it a warning does.
+    are any), ``tls://HOST:PORT,tls://...`` (other machines), or a running ``Pool``. tls: for other machines, this
+    master's identity and the workers' pinned certificates. threads: of each local worker. base: where the weights come
+    from, ``private`` (random, nobody else has them) or ``public``; T2 must know. accept_public_base: use T2 although
+    it does not hide updates to a public base. keep: names of layers that stay in the master. update: where weights are
+    updated. rotate_every: epochs between new keys, 0 for never. journal_bytes: memory for exact recovery, 0 for none.
+    fail_limit: incidents before the training stops. clipping: fetch and check gradients, so that ``clip_grad_norm_``
+    works. key_shift: False blinds every product afresh, to measure what key shift saves. master: ``process`` says that
+    you know that the master is a plain process; without it a warning does.
 
     Raises KK-O02 and up, all problems at once.
     """
@@ -159,7 +164,7 @@ def plan(
     problems += _tier_problems(chosen, base, accept_public_base)
     if isinstance(workers, str):
         try:
-            worker_count(workers)
+            described(workers)
         except KakuriError as error:
             problems += error.problems
     if threads < 1 or fail_limit < 0 or journal_bytes < 0 or rotate_every < 0:
@@ -178,7 +183,7 @@ def plan(
             stacklevel=2,
         )
     settings = Settings(chosen, journal_bytes, fail_limit, clipping, key_shift)
-    return OffloadPlan(module, chosen, workers, threads, tuple(names), kept, update, rotate_every, base, settings)
+    return OffloadPlan(module, chosen, workers, threads, tuple(names), kept, update, rotate_every, base, settings, tls)
 
 
 def _tier_problems(tier: Tier, base: Base | None, accepted: bool) -> list[Problem]:

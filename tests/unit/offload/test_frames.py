@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from kakuri.errors import KakuriError
 from kakuri.offload.core import Core
+from kakuri.offload.serve import serve
 from kakuri.offload.transport.arena import Arena
-from kakuri.offload.transport.channel import Channel, PeerLostError
+from kakuri.offload.transport.channel import Channel
 from kakuri.offload.transport.frames import HEAD_BYTES, Limits, Message, Op, pack, parse, rest_bytes
-from kakuri.offload.worker import serve
+from kakuri.offload.transport.link import PeerLostError
 
 LIMITS = Limits(tensor_bytes=1 << 20, frame_bytes=1 << 21)
 

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from kakuri.errors import KakuriError
 from kakuri.offload.transport.arena import ALIGNMENT, Arena
 from kakuri.offload.transport.frames import (
     HEAD_BYTES,
@@ -29,18 +27,9 @@ from kakuri.offload.transport.frames import (
     refused,
     rest_bytes,
 )
+from kakuri.offload.transport.link import Observer, PeerLostError, lost
 
-Observer = Callable[[str, bytes, tuple[Tensor, ...]], None]
-"""Called with ``sent`` or ``received``, the frame's bytes and the tensors that crossed with it."""
 _FIRST_ARENA_BYTES = 1 << 20
-
-
-class PeerLostError(KakuriError):
-    """KK-O21: the other side closed, died or did not answer in time."""
-
-
-def lost(reason: str) -> PeerLostError:
-    return PeerLostError("KK-O21", "the other side of a channel is gone", got=reason)
 
 
 class Channel:
