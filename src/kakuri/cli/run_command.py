@@ -2,9 +2,8 @@
 
 Purpose: what happens is decided by what FILE and INPUT are, never by options: a key file and pictures encrypt, a
 package and queries compute, a key file and answers decrypt, a folder with generated C is compiled and run. A sealed
-package and a name that ends in ``.sock`` serve sealed inputs there, the ``.session`` file beside it and pictures ask it.
-Guarantees: the side with the package takes no secret key and no input in the clear (KK-K30, KK-C10, exit codes 5 and
-2).
+package and a name ending in ``.sock`` serve sealed inputs there, the ``.session`` file beside it and pictures ask it.
+Guarantees: the side with the package takes no secret key and no input in the clear (KK-K30, KK-C10; exit codes 5, 2).
 """
 
 from __future__ import annotations

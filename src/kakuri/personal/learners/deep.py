@@ -42,9 +42,14 @@ _LAST = 2
 
 @dataclass(frozen=True)
 class DeepSettings:
-    """rate: of SGD with momentum, cosine to zero over all epochs."""
+    """rate: of SGD with momentum, cosine to zero over all epochs. clip: largest norm of a step's gradient.
+
+    Without a clip a trunk whose batch-norm statistics stay fixed can blow up in the first steps: nothing scales its
+    activations back.
+    """
 
     rate: float = 0.01
+    clip: float = 1.0
     momentum: float = 0.9
     decay: float = 1e-4
     batch: int = 32
@@ -159,8 +164,13 @@ class DeepLearner:
             scores = self._head(self._trunk(torch.from_numpy(self._spec.normalize(self._x[chosen]))))
             loss = functional.cross_entropy(scores, torch.from_numpy(self._y[chosen]))
             loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(self._trained, s.clip)
             self._optimizer.step()
             losses.append(loss.item())
+        if not np.isfinite(losses).all():
+            raise KakuriError(
+                "KK-P37", "training diverged", where=f"epoch {index}", got=losses[-1], limit="finite loss"
+            )
         self._keep_velocity()
         return float(np.mean(losses))
 
