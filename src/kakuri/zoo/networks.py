@@ -166,6 +166,53 @@ class FourLayerCNN(nn.Module):
         return logits
 
 
+class ResNet8(nn.Module):
+    """A residual network of three blocks: float32 images (n, 3, 32, 32) in, logits (n, 10) out.
+
+    Seven activations deep, as many as one ring without bootstrapping holds; shortcuts of the last two blocks are 1x1
+    convolutions. Source: He, Zhang, Ren, Sun (2016), section 4.2, with one block a stage.
+    """
+
+    def __init__(self, activation_name: str, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 3, padding=1)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.act1 = activation(activation_name)
+        self.blocks = nn.Sequential(
+            ResidualBlock(activation_name, width, width, stride=1),
+            ResidualBlock(activation_name, width, 2 * width, stride=2),
+            ResidualBlock(activation_name, 2 * width, 4 * width, stride=2),
+        )
+        self.gap = nn.AvgPool2d(8)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(4 * width, 10)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.blocks(self.act1(self.bn1(self.conv1(image))))
+        logits: Tensor = self.fc(self.flatten(self.gap(x)))
+        return logits
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, an activation after the first and after the sum."""
+
+    def __init__(self, activation_name: str, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.act1 = activation(activation_name)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.act2 = activation(activation_name)
+        same = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride=stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn2(self.conv2(self.act1(self.bn1(self.conv1(x)))))
+        activated: Tensor = self.act2(y + self.shortcut(x))
+        return activated
+
+
 class MnistTeacher(nn.Module):
     """A ReLU network of about 77 thousand parameters, used only in training: (n, 1, 28, 28) in, logits (n, 10) out."""
 
@@ -224,6 +271,11 @@ def three_layer_cnn(activation: str = "square", channels: int = 50) -> ThreeLaye
 def four_layer_cnn(activation: str = "square", channels: int = 64) -> FourLayerCNN:
     """The 4layer-CNN; channels: filters of ``conv2``, 64 in the document and 58, 52 or 45 after pruning."""
     return FourLayerCNN(activation, _checked_channels(channels))
+
+
+def resnet8(activation: str = "swish-rg5-deg2", width: int = 16) -> ResNet8:
+    """The residual network; width: filters of its first stage, twice and four times as many in the next ones."""
+    return ResNet8(activation, _checked_channels(width))
 
 
 def mnist_teacher(width: int = 16) -> MnistTeacher:

@@ -9,7 +9,7 @@ import pytest
 
 from kakuri import personal
 from kakuri.bench.personal_protocol import PERSON, SPEC, Faces, faces, measure, untrained_model
-from kakuri.bench.personal_runs import _balanced_share, curve, kept
+from kakuri.bench.personal_runs import MODES, _balanced_share, curve, device_run, kept
 
 
 def photos(people: int = 6, each: int = 20) -> dict[str, np.ndarray]:
@@ -94,3 +94,15 @@ def test_a_finished_run_is_not_made_again(tmp_path: Path) -> None:
     path = tmp_path / "below" / "run.json"
     assert [kept(path, make), kept(path, make)] == [{"a": 1}, {"a": 1}]
     assert len(calls) == 1
+
+
+def test_the_recommended_way_through_package_and_confined_child() -> None:
+    """Untrained network, random pictures: only what travels and what it costs can be right or wrong."""
+    data = faces(photos(people=4, each=20), 4, seed=0)
+    mode = next(mode for mode in MODES if mode.name == "best")
+    made = device_run(mode, data, untrained_model(4, 7), seed=0)
+    trained, _ = data.general.part(held_out=False)
+    assert made.share_of_bytes == pytest.approx(made.handed_bytes / (9 * trained.nbytes))
+    assert made.share_of_bytes <= 0.05
+    assert 0 < made.cpu_seconds < 60
+    assert 20 << 20 < made.peak_bytes < 150 << 20

@@ -90,3 +90,18 @@ def test_refusals() -> None:
         with pytest.raises(KakuriError) as refused:
             networks.Polynomial(bad)
         assert refused.value.code == "KK-Z02"
+
+
+@pytest.mark.parametrize("width", [4, 16])
+def test_the_residual_network_halves_and_doubles(width: int) -> None:
+    """Stages of 32, 16 and 8 pixels; without its shortcuts the answers are others."""
+    torch.manual_seed(0)
+    module = networks.resnet8("square", width).eval()
+    sizes = [tuple(module.blocks[:n](torch.zeros(2, width, 32, 32)).shape[1:]) for n in (1, 2, 3)]
+    assert sizes == [(width, 32, 32), (2 * width, 16, 16), (4 * width, 8, 8)]
+    images = torch.rand(2, 3, 32, 32)
+    before = module(images)
+    assert before.shape == (2, 10)
+    with torch.no_grad():
+        module.blocks[1].shortcut.weight.zero_()
+    assert not torch.allclose(before, module(images))
