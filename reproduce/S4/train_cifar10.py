@@ -26,7 +26,7 @@ from kakuri.zoo.networks import FourLayerCNN
 from kakuri.zoo.training import RECIPES, Source, completed_square
 
 FIRST, FAMILY = "swish-rg5-deg2", "4layer-CNN"
-ACTIVATIONS = (FIRST, "swish-rg7-deg4", "square")
+ACTIVATIONS = (FIRST, "square", "swish-rg7-deg4")
 PRUNED_CHANNELS = {"r1": 58, "r2": 52, "r3": 45}
 
 
@@ -47,20 +47,27 @@ def begun(activation: str, first: FourLayerCNN | None) -> FourLayerCNN:
     return module
 
 
-def train_family(bench: Bench, activation: str, source: Source, first: FourLayerCNN | None = None) -> FourLayerCNN:
-    """The unpruned network, which is returned, and its pruning rounds."""
-    facts = {"teacher": "a published ResNet-20, 91.70 % on the test images, answers to training images only"}
+FACTS = {"teacher": "a published ResNet-20, 91.70 % on the test images, answers to training images only"}
+
+
+def train_unpruned(bench: Bench, activation: str, source: Source, first: FourLayerCNN | None = None) -> FourLayerCNN:
+    """The network with all its filters, from the beginning or from ``first``."""
     recipe, parent = ("distilled-cifar10", "") if first is None else ("rebased-cifar10", f"cifar10-4layer-{FIRST}")
     network = Network(f"cifar10-4layer-{activation}", FAMILY, activation, 64, recipe, parent)
-    unpruned = begun(activation, first)
-    module: nn.Module = fit(bench, network, unpruned, source)
-    ship(bench, network, module, facts)
+    module = begun(activation, first)
+    ship(bench, network, fit(bench, network, module, source), FACTS)
+    return module
+
+
+def train_pruned(bench: Bench, activation: str, source: Source, unpruned: FourLayerCNN) -> None:
+    """The pruning rounds, each beginning where the one before ended."""
+    module: nn.Module = unpruned
     for round_name, channels in PRUNED_CHANNELS.items():
         module = prune(module, torch.zeros(1, 3, 32, 32), layer="conv2", keep=channels)
         name = f"cifar10-4layer-{activation}-{round_name}"
-        network = Network(name, FAMILY, activation, channels, "finetuned-cifar10", parent=network.name)
-        ship(bench, network, fit(bench, network, module, source), facts)
-    return unpruned
+        parent = f"cifar10-4layer-{activation}"
+        network = Network(name, FAMILY, activation, channels, "finetuned-cifar10", parent)
+        ship(bench, network, fit(bench, network, module, source), FACTS)
 
 
 def main() -> None:
@@ -72,9 +79,10 @@ def main() -> None:
     answers = teacher_answers(options.teacher, images, bench.runs / "teacher.safetensors")
     augmentation = RECIPES["distilled-cifar10"].augmentation
     source = Source(torch.from_numpy(images), torch.from_numpy(labels), augmentation, answers)
-    first = train_family(bench, FIRST, source)
-    for activation in ACTIVATIONS[1:]:
-        train_family(bench, activation, source, first)
+    first = train_unpruned(bench, FIRST, source)
+    unpruned = {name: train_unpruned(bench, name, source, first) for name in ACTIVATIONS[1:]}
+    for activation in ACTIVATIONS:
+        train_pruned(bench, activation, source, {FIRST: first, **unpruned}[activation])
 
 
 if __name__ == "__main__":

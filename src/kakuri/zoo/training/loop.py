@@ -93,6 +93,8 @@ def train(
         saved = load_checkpoint(checkpoint, identity)
         state.restore(saved.tensors, checkpoint)
         history = [EpochReport(**record) for record in saved.history]
+    if compiled:
+        torch.compiler.reset()  # each network is a new compilation, and after eight of one function torch gives up
     started = time.perf_counter() - (history[-1].elapsed_seconds if history else 0.0)
     for epoch in range(len(history) + 1, recipe.epochs + 1):
         loss, train_percent = _run_epoch(state, batches, seed, epoch, compiled=compiled)
