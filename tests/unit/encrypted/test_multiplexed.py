@@ -15,13 +15,14 @@ from kakuri.encrypted.fuse import fuse_rescales
 from kakuri.encrypted.multiplexed.chains import ChainSearch
 from kakuri.encrypted.multiplexed.choose import Wanted, choose
 from kakuri.encrypted.multiplexed.compile import Design, compile_assignment, compile_multiplexed, lay_out
-from kakuri.encrypted.multiplexed.cover import cover, pose, values
+from kakuri.encrypted.multiplexed.cover import cover, values
 from kakuri.encrypted.multiplexed.emit import Emitter
 from kakuri.encrypted.multiplexed.layout import Layout
 from kakuri.encrypted.multiplexed.linear import Linear, window
 from kakuri.encrypted.multiplexed.outline import Outline
 from kakuri.encrypted.multiplexed.patterns import folded, plain, targets
 from kakuri.encrypted.multiplexed.polynomial import evaluate
+from kakuri.encrypted.multiplexed.problem import pose
 from kakuri.encrypted.multiplexed.scales import ElasticChain, Policy
 from kakuri.encrypted.multiplexed.split import split
 from kakuri.encrypted.multiplexed.stages import stages_of
