@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,13 +17,14 @@ from kakuri.encrypted.fuse import fuse_rescales
 from kakuri.encrypted.multiplexed.chains import ChainSearch
 from kakuri.encrypted.multiplexed.choose import Wanted, choose
 from kakuri.encrypted.multiplexed.compile import Design, compile_assignment, compile_multiplexed, lay_out
-from kakuri.encrypted.multiplexed.cover import cover, pose, values
+from kakuri.encrypted.multiplexed.cover import cover, values
 from kakuri.encrypted.multiplexed.emit import Emitter
 from kakuri.encrypted.multiplexed.layout import Layout
 from kakuri.encrypted.multiplexed.linear import Linear, window
 from kakuri.encrypted.multiplexed.outline import Outline
 from kakuri.encrypted.multiplexed.patterns import folded, plain, targets
 from kakuri.encrypted.multiplexed.polynomial import evaluate
+from kakuri.encrypted.multiplexed.problem import pose
 from kakuri.encrypted.multiplexed.scales import ElasticChain, Policy
 from kakuri.encrypted.multiplexed.split import split
 from kakuri.encrypted.multiplexed.stages import stages_of
@@ -85,6 +88,50 @@ def test_diagonals_compute_the_layer(problem):
     np.testing.assert_allclose(total[ct, slot], expected.reshape(-1)[element], atol=1e-9)
 
 
+def product_by_product(linear, source, target):
+    """The greedy cover without groups or classes: diagonals of all products, one by one."""
+    ct, slot = source.channel_places
+    products = []
+    places = (target.product.channel, target.product.channel_ct, target.product.channel_slot)
+    for o, out_ct, out_slot in zip(*places, strict=True):
+        for i, tap in np.argwhere(linear.weight[o] != 0.0):
+            for entry, position in enumerate(target.product.entry_position):
+                if linear.taps[tap, position] >= 0:
+                    at = source.position_places[linear.taps[tap, position]]
+                    products.append(
+                        frozenset(
+                            (
+                                int(out_ct * source.ciphertexts + c),
+                                int((s + x - out_slot - target.product.entry_slot[entry] - home) % source.slots),
+                            )
+                            for c, s in zip(ct[i], slot[i], strict=True)
+                            for x in at
+                            for home in target.homes
+                            if c >= 0 and x >= 0
+                        )
+                    )
+    picked = []
+    while products:
+        counts = Counter(key for product in products for key in product)
+        best = min(counts, key=lambda k: (-counts[k], min(k[1], source.slots - k[1]), k))
+        picked.append(best[0] * source.slots + best[1])
+        products = [product for product in products if best not in product]
+    return sorted(picked)
+
+
+@settings(max_examples=10, deadline=None)
+@given(linear_problems())
+def test_groups_and_classes_change_no_choice(problem):
+    linear, source, target, _ = problem
+    posed = pose(linear, source, target.product, target.homes)
+    assert posed is not None
+    found = cover(posed)
+    assert found is not None
+    assert ((found.diagonal >= 0) == (posed.work > 0)).all()
+    assert found.keys.tolist() == product_by_product(linear, source, target)
+    assert cover(posed, most=len(found.keys) - 1) is None or not len(found.keys)
+
+
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 255)), min_size=1, unique=True))
 def test_every_shift_is_baby_plus_giant(diagonals):
     outputs, inputs, shifts = (np.array(column) for column in zip(*diagonals, strict=True))
@@ -120,6 +167,29 @@ def test_cifar_convolutions_reach_the_lower_bound(log_n, slots, diagonals):
     first_pool = next(step for step in assignment.steps if isinstance(step, PoolFold))
     assert first_pool.spread == ()
     assert len(first_pool.placed.layout.channel) == 4 * 32  # four copies of every channel, for nothing
+
+
+GOLDEN = [
+    (three_layer_cnn, 8192, 22_368_256, [7, 22, 16], ["taps1/4r|r", "", "plain1/8", "", "folded16"]),
+    (
+        four_layer_cnn,
+        16384,
+        193_676_902,
+        [114, 288, 288, 16],
+        ["phases1|16", "", "fold", "inherit1", "", "spread", "inherit4/2", "", "folded16"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("network", "slots", "price", "diagonals", "choices"), GOLDEN, ids=["mnist", "cifar10"])
+def test_layouts_of_the_documents_networks_stay_as_good(network, slots, price, diagonals, choices):
+    """The layouts, diagonals and predicted nanoseconds that were once found; a better search may lower them, and then
+    changes this table."""
+    assignment = lay_out(stages_of(network((0.0, 0.0, 1.0))), slots.bit_length() - 1, slots)
+    transforms = [step for step in assignment.steps if isinstance(step, Transform)]
+    assert round(assignment.price) == price
+    assert [len(step.cover.keys) for step in transforms] == diagonals
+    assert list(assignment.choices.values()) == choices
 
 
 def test_stored_choices_give_the_same_program():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from kakuri.encrypted.multiplexed.cover import MAX_OPTIONS, Cover, cover, pose
+from kakuri.encrypted.multiplexed.cover import Cover, cover
 from kakuri.encrypted.multiplexed.layout import Layout
 from kakuri.encrypted.multiplexed.linear import Linear, identity, im2col, window
 from kakuri.encrypted.multiplexed.patterns import (
@@ -28,6 +28,7 @@ from kakuri.encrypted.multiplexed.patterns import (
     targets,
 )
 from kakuri.encrypted.multiplexed.prices import Prices
+from kakuri.encrypted.multiplexed.problem import MAX_OPTIONS, pose
 from kakuri.encrypted.multiplexed.split import split
 from kakuri.encrypted.multiplexed.stages import Graph, Shape, Stage
 from kakuri.encrypted.multiplexed.steps import (

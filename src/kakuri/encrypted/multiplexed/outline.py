@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from kakuri.encrypted.build import Builder, Diagonals
 from kakuri.encrypted.multiplexed.emit import typical_of
-from kakuri.encrypted.multiplexed.linear import Linear
 from kakuri.encrypted.multiplexed.polynomial import evaluate
 from kakuri.encrypted.multiplexed.scales import Policy, settle
 from kakuri.encrypted.multiplexed.stages import Graph
@@ -27,6 +27,12 @@ class Outline:
 
     graph: Graph
     typical: Mapping[str, float]
+
+    @cached_property
+    def norms(self) -> dict[str, float]:
+        """Linear layer -> root mean square of its rows' norms."""
+        squares = {name: (linear.weight**2).sum(axis=(1, 2)) for name, linear in self.graph.linears.items()}
+        return {name: math.sqrt(float(rows.mean())) for name, rows in squares.items()}
 
     def write(self, builder: Builder, policy: Policy) -> tuple[int, ...]:
         """The answer's register; every value is one."""
@@ -50,7 +56,7 @@ class Outline:
                 registers[stage.output], gains[stage.output] = register, gain / stage.divisor
             else:
                 bits = policy.answer_bits if stage.output == graph.output else policy.weight_bits
-                diagonals = _least(graph.linears[stage.name], gain)
+                diagonals = _least(abs(gain) * self.norms[stage.name])
                 (product,) = builder.linear_transform([register], diagonals, math.exp2(bits), magnitude)
                 registers[stage.output], gains[stage.output] = settle(builder, product, policy), 1.0
         answer = registers[graph.output]
@@ -61,7 +67,6 @@ class Outline:
         return (answer,)
 
 
-def _least(linear: Linear, gain: float) -> Diagonals:
-    """One diagonal that needs no rotation; gains as of the layer's rows."""
-    rows = gain * gain * (linear.weight**2).sum(axis=(1, 2))
-    return Diagonals((), frozenset(), (math.sqrt(float(rows.mean())),), (1,), (0.0,), (1,))
+def _least(norm: float) -> Diagonals:
+    """One diagonal that needs no rotation. norm: of the layer's rows, with the input's gain."""
+    return Diagonals((), frozenset(), (norm,), (1,), (0.0,), (1,))

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from kakuri.encrypted.multiplexed.layout import IntArray
 
 
@@ -54,7 +56,7 @@ def _price(babies: int, giants: int, prices: tuple[float, float]) -> float:
 
 def _distinct(index: IntArray, steps: IntArray, slots: int) -> int:
     moved = steps != 0
-    return len(set((index[moved] * slots + steps[moved]).tolist()))
+    return len(np.unique(index[moved] * slots + steps[moved]))
 
 
 _TIMES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)
