@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -12,17 +13,17 @@ _COLOURS = ("#1b6ca8", "#3f9b6d", "#8cbf3f", "#e0a030", "#888888")
 def grouped_bars(title: str, unit: str, groups: Mapping[str, Mapping[str, float]]) -> str:
     """groups: label across -> name of the bar -> height, the same names in each."""
     names = list(next(iter(groups.values())))
-    top = max(max(bars.values()) for bars in groups.values())
+    step = _round_step(max(max(bars.values()) for bars in groups.values()) / 4)
+    top = 4 * step
     group_width = (_WIDTH - _LEFT - 20) / len(groups)
     bar_width = 0.8 * group_width / len(names)
     parts = [_text(_LEFT, 22, f"{title} [{unit}]", "start")]
     for number, name in enumerate(names):
         x = _LEFT + number * 120
         parts += [_box(x, 30, 10, 10, _COLOURS[number]), _text(x + 14, 39, name, "start")]
-    for step in range(5):
-        value = top * step / 4
-        y = _height(value, top)
-        parts += [_rule(y), _text(_LEFT - 6, y + 4, f"{value:.3g}", "end")]
+    for number in range(5):
+        y = _height(number * step, top)
+        parts += [_rule(y), _text(_LEFT - 6, y + 4, f"{number * step:.3g}", "end")]
     for place, (label, bars) in enumerate(groups.items()):
         left = _LEFT + place * group_width + 0.1 * group_width
         for number, name in enumerate(names):
@@ -30,6 +31,12 @@ def grouped_bars(title: str, unit: str, groups: Mapping[str, Mapping[str, float]
             parts.append(_box(left + number * bar_width, y, 0.92 * bar_width, _HEIGHT - _BOTTOM - y, _COLOURS[number]))
         parts.append(_text(left + 0.4 * group_width, _HEIGHT - 25, label, "middle"))
     return _whole(parts)
+
+
+def _round_step(least: float) -> float:
+    """The smallest of 1, 2, 2.5, 5 times a power of ten that is not below ``least``."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(power * digit for digit in (1, 2, 2.5, 5, 10) if power * digit >= least * 0.9999)
 
 
 def _height(value: float, top: float) -> float:

@@ -6,6 +6,7 @@ them (``optee_host``) are ours. An undefined-symbol test and a build for arm64 s
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -172,6 +173,25 @@ def test_another_signer_is_refused(device, inputs):
         assert "0xffff3072" in device.answer(boundary(device.plan, inputs[:1]))[1]
     finally:
         (device.folder / "sealed.bin").write_bytes(kept)
+
+
+def test_attestation_binds_code_device_package_and_nonce(device):
+    nonce = bytes(range(32))
+    (device.folder / "nonce").write_bytes(nonce)
+    done = device.run("client", "attest", "sealed.bin", "nonce")
+    index = (device.folder / "sealed.bin").read_bytes()
+    code = project.code_digest(device.plan.code.files(), device.plan.answer)
+    text = b"kakuri-enclave-attest-1\n" + nonce + code + device.key().public_key + index[8:32]
+    assert done.stdout.strip() == hashlib.sha256(text).hexdigest()
+    (device.folder / "nonce").write_bytes(nonce[:31])
+    assert device.run("client", "attest", "sealed.bin", "nonce").returncode == 1
+
+
+def test_every_run_states_the_guarantee(device):
+    first = (device.folder / "GUARANTEE.txt").read_text().splitlines()[0]
+    assert first.startswith("optee: a TEE, as sound as")
+    assert first in str(device.plan)
+    assert device.run("client", "key").stderr.splitlines() == [first]
 
 
 def test_values_that_are_no_numbers_are_refused(device, inputs):

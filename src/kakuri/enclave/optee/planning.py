@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from kakuri import codegen, model
 from kakuri.codegen import CodegenPlan
+from kakuri.enclave.backends.contract import Guarantee
 from kakuri.enclave.fixed_code import generated_sources
 from kakuri.enclave.index import HEAD_BYTES, INDEX_LABEL, RECORD_BYTES, Index, Tensor
 from kakuri.enclave.optee import project
@@ -36,6 +37,22 @@ from kakuri.units import bytes_text
 
 ANSWERS = ("full", "rounded:N", "label")
 _ROUNDED = re.compile(r"rounded:([0-6])")
+_MEMORY = "static memory of the Trusted Application"
+_PROTECTS = (
+    "the normal world, its kernel and root included, sees no inner weight and no inner activation",
+    "no package but the signer's, for this code and not below the kept minimum version, is computed",
+)
+_LEAVES = {
+    "full": "what leaves are the inner network's outputs, whole",
+    "rounded": "what leaves are rounded outputs",
+    "label": "what leaves is the label alone",
+}
+_DOES_NOT = (
+    "without RPMB whoever holds the flash memory can put back the storage with an older minimum version",
+    "attest() proves nothing to another machine: no hardware signs it",
+    "inputs come in the clear; the structure of the inner layers stands in the application's code",
+    "side channels",
+)
 _PLACEHOLDER = SignerPublic(b"\4" + bytes(64))
 
 
@@ -54,6 +71,20 @@ class OpteePlan:
     def used_bytes(self) -> int:
         """Code, constants, static memory, stack and heap."""
         return self.footprint.code_bytes + self.footprint.stack_bytes + project.HEAP_BYTES
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """What the application gives on a device: as much as the device's OP-TEE does."""
+        return Guarantee(
+            "optee",
+            "TEE, as sound as the device's OP-TEE and secure boot",
+            _MEMORY,
+            self.used_bytes,
+            False,
+            0,
+            (*_PROTECTS, _LEAVES[self.answer.split(":")[0]]),
+            _DOES_NOT,
+        )
 
     @property
     def input_bytes(self) -> int:
@@ -80,6 +111,7 @@ class OpteePlan:
             "sealed_bytes": self.sealed_bytes,
             "input_bytes": self.input_bytes,
             "answer_bytes": self.answer_bytes,
+            "guarantee": self.guarantee.to_dict(),
         }
 
     def __str__(self) -> str:
@@ -90,7 +122,7 @@ class OpteePlan:
             ("stack", bytes_text(self.footprint.stack_bytes)),
             ("sealed", f"{len(self.tensors)} tensors, {bytes_text(self.sealed_bytes)}"),
         ]
-        return "\n".join(f"{name:16} {value}" for name, value in rows)
+        return "\n".join([*(f"{name:16} {value}" for name, value in rows), str(self.guarantee)])
 
     def build(
         self,
@@ -102,7 +134,7 @@ class OpteePlan:
         minimum_version: int = 1,
         overwrite: bool = False,
     ) -> Path:
-        """Write ``ta/``, ``host/``, ``sealed.bin`` and the outer networks. Raises KK-W04, KK-F10, KK-F11.
+        """Write ``ta/``, ``host/``, ``sealed.bin``, ``GUARANTEE.txt``, outer networks. Raises KK-W04, KK-F10, KK-F11.
 
         recipient: the device's public key; ``client key`` prints it on the device. For the first build of an
         application, whose device does not have a key yet, build with any key, install, then build again with this one:
@@ -132,13 +164,19 @@ class OpteePlan:
         ta["ta_config.h"] = _config(self.code, self.tensors, signer, self.answer)
         ta["user_ta_header_defines.h"] = project.application_header(application, self.footprint.stack_bytes)
         host = project.host_sources()
+        stated = str(self.guarantee)
         host["client_config.h"] = project.client_config(
-            application, self.input_bytes, self.answer_bytes, self.sealed_bytes
+            application, self.input_bytes, self.answer_bytes, self.sealed_bytes, stated.splitlines()[0]
         )
         files = {f"ta/{name}": data for name, data in ta.items()} | {
             f"host/{name}": data for name, data in host.items()
         }
-        return files | project.build_files(self.code, application) | self._outside()
+        return (
+            files
+            | project.build_files(self.code, application)
+            | self._outside()
+            | {"GUARANTEE.txt": stated.encode() + b"\n"}
+        )
 
     def _outside(self) -> dict[str, bytes]:
         parts = (("before.onnx", self.cut.before), ("after.onnx", self.cut.after))

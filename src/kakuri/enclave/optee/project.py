@@ -77,7 +77,10 @@ def ta_config(
     return "\n".join(lines).encode()
 
 
-def client_config(application: uuid.UUID, input_bytes: int, answer_bytes: int, sealed_bytes: int) -> bytes:
+def client_config(
+    application: uuid.UUID, input_bytes: int, answer_bytes: int, sealed_bytes: int, guarantee: str
+) -> bytes:
+    """``client_config.h``. guarantee: one line of plain text."""
     fields = application.fields
     node = application.bytes[8:]
     lines = [
@@ -85,6 +88,7 @@ def client_config(application: uuid.UUID, input_bytes: int, answer_bytes: int, s
         f"#define KK_INPUT_BYTES {input_bytes}",
         f"#define KK_ANSWER_BYTES {answer_bytes}",
         f"#define KK_SEALED_BYTES {sealed_bytes}",
+        f'#define KK_GUARANTEE "{guarantee}"',
         "",
     ]
     return "\n".join(lines).encode()

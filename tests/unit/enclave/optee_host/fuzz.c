@@ -9,7 +9,7 @@
 #include "trusted.h"
 
 void tee_keep(const char *path, int write);
-enum { KEY = 0, LOAD = 1, INVOKE = 2 };
+enum { KEY = 0, LOAD = 1, INVOKE = 2, ATTEST = 3 };
 static uint64_t state;
 
 static uint32_t draw(uint32_t below)
@@ -121,7 +121,7 @@ static void changed_parameters(const unsigned char *inputs)
 {
     unsigned char out[64];
     size_t out_bytes = draw(sizeof out + 1), bytes = draw(KK_INPUT_BYTES);
-    switch (draw(4)) {
+    switch (draw(5)) {
     case 0: /* lengths that fit nothing */
         if (bytes && invoke(inputs, bytes, KK_OUTPUT_BYTES) == TEE_SUCCESS)
             fail("a part of a sample was computed");
@@ -130,7 +130,15 @@ static void changed_parameters(const unsigned char *inputs)
         if (invoke(inputs, KK_INPUT_BYTES, draw(4)) != TEE_ERROR_SHORT_BUFFER)
             fail("a short buffer was not refused");
         break;
-    case 2: {
+    case 2: { /* nonces that are none, and a digest without room */
+        size_t nonce_bytes = draw(KK_INPUT_BYTES < 64 ? KK_INPUT_BYTES : 64);
+        TEE_Result wanted = out_bytes < 32 ? TEE_ERROR_SHORT_BUFFER : TEE_SUCCESS;
+        TEE_Result result = call(ATTEST, INVOKES, inputs, nonce_bytes, out, &out_bytes);
+        if (result != (nonce_bytes == 32 ? wanted : TEE_ERROR_BAD_PARAMETERS))
+            fail("an unexpected answer to a nonce");
+        break;
+    }
+    case 3: {
         uint32_t types = draw(1 << 16), command = draw(5);
         if (types == INVOKES || types == LOADS || types == TEE_PARAM_TYPES(6, 0, 0, 0))
             break;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum command { KEY = 0, LOAD = 1, INVOKE = 2 };
+enum command { KEY = 0, LOAD = 1, INVOKE = 2, ATTEST = 3 };
 
 static uint32_t share(struct kk_client *client, TEEC_SharedMemory *memory, size_t bytes, uint32_t flags)
 {
@@ -93,6 +93,18 @@ uint32_t kk_invoke(struct kk_client *client, const void *inputs, size_t count, v
         return TEEC_ERROR_GENERIC;
     if (result == TEEC_SUCCESS)
         memcpy(answers, client->out.buffer, written);
+    return result;
+}
+
+uint32_t kk_attest(struct kk_client *client, const unsigned char nonce[32], unsigned char digest[32])
+{
+    size_t written;
+    memcpy(client->in.buffer, nonce, 32);
+    uint32_t result = call(client, ATTEST, 32, 32, &written);
+    if (result == TEEC_SUCCESS && written != 32)
+        return TEEC_ERROR_GENERIC;
+    if (result == TEEC_SUCCESS)
+        memcpy(digest, client->out.buffer, 32);
     return result;
 }
 

@@ -23,6 +23,8 @@ uint32_t kk_public_key(struct kk_client *client, unsigned char key[32]);
 uint32_t kk_load_package(struct kk_client *client, const unsigned char *sealed, size_t bytes);
 /* inputs: count times KK_INPUT_BYTES. answers: count times KK_ANSWER_BYTES. */
 uint32_t kk_invoke(struct kk_client *client, const void *inputs, size_t count, void *answers);
+/* digest: SHA-256 of a label, nonce, code digest, device key, package id and versions. No hardware signs it. */
+uint32_t kk_attest(struct kk_client *client, const unsigned char nonce[32], unsigned char digest[32]);
 void kk_close(struct kk_client *client);
 
 #endif

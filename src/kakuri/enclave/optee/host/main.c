@@ -1,5 +1,7 @@
 /* usage: client key                          the device's public key, 64 digits: packages are sealed to it
-          client run PACKAGE INPUTS ANSWERS   files; INPUTS holds boundary values, sample by sample */
+          client run PACKAGE INPUTS ANSWERS   files; INPUTS holds boundary values, sample by sample
+          client attest PACKAGE NONCE         what is loaded, bound to the nonce in that file (32 bytes)
+   Every answer is given under the guarantee that GUARANTEE.txt states; its first line goes to standard error. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,16 +36,19 @@ static int refused(const char *what, uint32_t result)
     return 1;
 }
 
+static int show(const unsigned char bytes[32])
+{
+    for (size_t i = 0; i < 32; i++)
+        printf("%02x", bytes[i]);
+    printf("\n");
+    return 0;
+}
+
 static int show_key(struct kk_client *client)
 {
     unsigned char key[32];
     uint32_t result = kk_public_key(client, key);
-    if (result)
-        return refused("key", result);
-    for (size_t i = 0; i < sizeof key; i++)
-        printf("%02x", key[i]);
-    printf("\n");
-    return 0;
+    return result ? refused("key", result) : show(key);
 }
 
 static int answer_all(struct kk_client *client, const unsigned char *inputs, size_t bytes, const char *name)
@@ -62,6 +67,18 @@ static int answer_all(struct kk_client *client, const unsigned char *inputs, siz
     return failed;
 }
 
+static int attest(struct kk_client *client, const unsigned char *nonce, size_t bytes)
+{
+    unsigned char digest[32];
+    if (bytes != 32) {
+        fprintf(stderr, "a nonce has 32 bytes\n");
+        return 1;
+    }
+    uint32_t result = kk_attest(client, nonce, digest);
+    return result ? refused("attest", result) : show(digest);
+}
+
+/* names: the package, inputs or nonce, and the file for answers, or NULL to attest. */
 static int run(struct kk_client *client, char **names)
 {
     size_t package_bytes, input_bytes;
@@ -69,7 +86,10 @@ static int run(struct kk_client *client, char **names)
     int failed = !package || !inputs;
     if (!failed) {
         uint32_t result = kk_load_package(client, package, package_bytes);
-        failed = result ? refused("load", result) : answer_all(client, inputs, input_bytes, names[2]);
+        if (result)
+            failed = refused("load", result);
+        else
+            failed = names[2] ? answer_all(client, inputs, input_bytes, names[2]) : attest(client, inputs, input_bytes);
     }
     free(package);
     free(inputs);
@@ -79,11 +99,12 @@ static int run(struct kk_client *client, char **names)
 int main(int argc, char **argv)
 {
     struct kk_client client;
-    int key = argc == 2 && strcmp(argv[1], "key") == 0;
-    if (!key && (argc != 5 || strcmp(argv[1], "run"))) {
-        fprintf(stderr, "usage: client key | client run PACKAGE INPUTS ANSWERS\n");
+    int key = argc == 2 && strcmp(argv[1], "key") == 0, attests = argc == 4 && strcmp(argv[1], "attest") == 0;
+    if (!key && !attests && (argc != 5 || strcmp(argv[1], "run"))) {
+        fprintf(stderr, "usage: client key | client run PACKAGE INPUTS ANSWERS | client attest PACKAGE NONCE\n");
         return 2;
     }
+    fprintf(stderr, "%s\n", KK_GUARANTEE);
     uint32_t result = kk_open(&client, SAMPLES);
     if (result)
         return refused("open", result);

@@ -7,7 +7,7 @@
 
 #include "trusted.h"
 
-static TEE_Result sha256(const struct piece *pieces, int count, unsigned char digest[DIGEST_BYTES])
+TEE_Result kk_sha256(const struct piece *pieces, int count, unsigned char digest[DIGEST_BYTES])
 {
     TEE_OperationHandle operation;
     size_t bytes = DIGEST_BYTES;
@@ -44,7 +44,7 @@ TEE_Result kk_verify_index(const unsigned char *index, size_t index_bytes, const
     unsigned char digest[DIGEST_BYTES];
     TEE_ObjectHandle object;
     TEE_OperationHandle operation;
-    TEE_Result result = sha256(signed_bytes, 2, digest);
+    TEE_Result result = kk_sha256(signed_bytes, 2, digest);
     if (result != TEE_SUCCESS)
         return result;
     result = signer_key(&object);

@@ -1,7 +1,9 @@
 /* The entry points that OP-TEE calls. One instance stays alive, so that weights are loaded once. */
+#include <string.h>
+
 #include "trusted.h"
 
-enum command { KEY = 0, LOAD = 1, INVOKE = 2 };
+enum command { KEY = 0, LOAD = 1, INVOKE = 2, ATTEST = 3 };
 
 struct memory kk_memory;
 static int is_loaded;
@@ -52,6 +54,25 @@ static TEE_Result key(TEE_Param params[4])
     return TEE_SUCCESS;
 }
 
+/* The loaded package, this code and the device's key, bound to a nonce. */
+static TEE_Result attest(TEE_Param params[4])
+{
+    unsigned char nonce[DIGEST_BYTES], digest[DIGEST_BYTES];
+    if (!params[0].memref.buffer || params[0].memref.size != sizeof nonce)
+        return TEE_ERROR_BAD_PARAMETERS;
+    if (!params[1].memref.buffer || params[1].memref.size < sizeof digest) {
+        params[1].memref.size = sizeof digest;
+        return TEE_ERROR_SHORT_BUFFER;
+    }
+    memcpy(nonce, params[0].memref.buffer, sizeof nonce);
+    TEE_Result result = kk_bind(nonce, digest);
+    if (result == TEE_SUCCESS) {
+        memcpy(params[1].memref.buffer, digest, sizeof digest);
+        params[1].memref.size = sizeof digest;
+    }
+    return result;
+}
+
 TEE_Result TA_InvokeCommandEntryPoint(void *session, uint32_t command, uint32_t types, TEE_Param params[4])
 {
     (void)session;
@@ -66,10 +87,12 @@ TEE_Result TA_InvokeCommandEntryPoint(void *session, uint32_t command, uint32_t 
         is_loaded = result == TEE_SUCCESS;
         return result;
     }
-    if (command == INVOKE &&
+    if ((command == INVOKE || command == ATTEST) &&
         types == TEE_PARAM_TYPES(TEE_PARAM_TYPE_MEMREF_INPUT, TEE_PARAM_TYPE_MEMREF_OUTPUT, 0, 0)) {
         if (!is_loaded)
             return TEE_ERROR_BAD_STATE;
+        if (command == ATTEST)
+            return attest(params);
         return kk_infer_all(params[0].memref.buffer, params[0].memref.size, params[1].memref.buffer,
                             &params[1].memref.size);
     }

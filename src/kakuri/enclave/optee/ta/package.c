@@ -7,6 +7,7 @@
 #include "trusted.h"
 
 enum { IDENTITY_BYTES = 24 };
+static const unsigned char CODE_DIGEST[DIGEST_BYTES] = KK_CODE_DIGEST;
 
 /* Records in rising order, none beyond the weights or over another, together as long as the ciphertexts. */
 static int layout_fits(const unsigned char *index)
@@ -25,7 +26,6 @@ static int layout_fits(const unsigned char *index)
 
 static TEE_Result check_index(const unsigned char *index)
 {
-    static const unsigned char code[DIGEST_BYTES] = KK_CODE_DIGEST;
     uint32_t minimum;
     if (memcmp(index, KK_INDEX_MAGIC, sizeof KK_INDEX_MAGIC))
         return TEE_ERROR_BAD_FORMAT;
@@ -35,7 +35,7 @@ static TEE_Result check_index(const unsigned char *index)
     if (kk_u32(index + AT_TENSORS) != KK_TENSORS || kk_u32(index + AT_WRAP) != 1 ||
         kk_u64(index + AT_WEIGHTS_BYTES) != KK_WEIGHTS_BYTES || !layout_fits(index))
         return TEE_ERROR_BAD_FORMAT;
-    if (memcmp(index + AT_CODE, code, sizeof code))
+    if (memcmp(index + AT_CODE, CODE_DIGEST, sizeof CODE_DIGEST))
         return TEE_ERROR_NOT_SUPPORTED;
     result = kk_minimum_version(&minimum);
     if (result != TEE_SUCCESS)
@@ -93,4 +93,21 @@ TEE_Result kk_load(const unsigned char *shared, size_t bytes)
     if (result == TEE_SUCCESS)
         result = kk_raise_minimum_version(kk_u32(kk_memory.index + AT_MINIMUM));
     return result;
+}
+
+TEE_Result kk_bind(const unsigned char nonce[DIGEST_BYTES], unsigned char digest[DIGEST_BYTES])
+{
+    static const char label[] = "kakuri-enclave-attest-1\n";
+    unsigned char public_key[KEY_BYTES];
+    TEE_ObjectHandle device;
+    TEE_Result result = kk_device_key(&device, public_key);
+    if (result != TEE_SUCCESS)
+        return result;
+    TEE_CloseObject(device);
+    const struct piece pieces[] = {{label, sizeof label - 1},
+                                   {nonce, DIGEST_BYTES},
+                                   {CODE_DIGEST, sizeof CODE_DIGEST},
+                                   {public_key, sizeof public_key},
+                                   {kk_memory.index + AT_ID, IDENTITY_BYTES}};
+    return kk_sha256(pieces, 5, digest);
 }

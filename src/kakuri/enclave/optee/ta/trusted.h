@@ -41,6 +41,7 @@ struct piece {
 };
 
 /* crypto.c: all of it the TEE's; HPKE is its composition. */
+TEE_Result kk_sha256(const struct piece *pieces, int count, unsigned char digest[DIGEST_BYTES]);
 TEE_Result kk_verify_index(const unsigned char *index, size_t index_bytes, const unsigned char *signature);
 TEE_Result kk_hpke_open(TEE_ObjectHandle device, const unsigned char *device_public, const void *info, size_t info_bytes,
                         const unsigned char *sealed, unsigned char key[KEY_BYTES]);
@@ -57,6 +58,7 @@ TEE_Result kk_raise_minimum_version(uint32_t version);
 
 /* package.c: shared is memory of the normal world. */
 TEE_Result kk_load(const unsigned char *shared, size_t bytes);
+TEE_Result kk_bind(const unsigned char nonce[DIGEST_BYTES], unsigned char digest[DIGEST_BYTES]);
 
 /* infer.c */
 TEE_Result kk_infer_all(const unsigned char *shared, size_t bytes, unsigned char *answers, size_t *answer_bytes);
