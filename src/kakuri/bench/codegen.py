@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kakuri import codegen, model
 from kakuri.bench.environment import default_folder, peer_python
 from kakuri.bench.rows import Options, Row
 from kakuri.bench.worker import Worker
-from kakuri.codegen.views import View
+from kakuri.codegen.examples import random_inputs
 from kakuri.errors import KakuriError
 
 _SUFFIXES = (".tflite", ".onnx")
@@ -53,7 +52,7 @@ def _case(path: Path, options: Options) -> list[Row]:
     net = model.load(path)
     plan = codegen.plan(net, target="x86-64")
     random = np.random.default_rng(0)
-    inputs = [_random(random, view) for view in plan.program.inputs]
+    inputs = random_inputs(plan.program, random)
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder)
         options.report(f"{path.stem}: generating, compiling, comparing with the source model")
@@ -86,14 +85,6 @@ def _case(path: Path, options: Options) -> list[Row]:
     headline = "litert" if "litert" in systems else "onnxruntime"
     figures["kakuri"]["ratio"] = figures["kakuri"][f"ratio_{headline}"]
     return [Row(system, path.stem, figures[system]) for system in systems]
-
-
-def _random(random: np.random.Generator, view: View) -> NDArray[Any]:
-    kind = np.dtype(view.element.name)
-    if kind.kind == "f":
-        return random.standard_normal(view.shape).astype(kind)
-    limits = np.iinfo(kind)
-    return random.integers(limits.min, limits.max, view.shape, kind, endpoint=True)
 
 
 def _in_turns(systems: list[str], job: Path, name: str, options: Options) -> dict[str, dict[str, Any]]:

@@ -59,6 +59,7 @@ ROOM_COMMANDS = {
     ("check", "offload"): "check_offload",
     ("plan", "offload"): "plan_offload",
     ("audit", "offload"): "audit_offload",
+    ("audit", "codegen"): "audit_codegen",
 }
 
 
