@@ -31,7 +31,7 @@ from kakuri.codegen.kernels.integer.dot import Dot, padded
 from kakuri.codegen.kernels.linear import Linear
 from kakuri.codegen.kernels.separable import Separable
 from kakuri.codegen.program import Program
-from kakuri.codegen.reference import outputs_of
+from kakuri.codegen.reference import evaluator
 from kakuri.errors import KakuriError
 from kakuri.trust import SeededRandomness, SystemEntropy
 
@@ -206,8 +206,9 @@ def _layers(plan: codegen.CodegenPlan) -> Iterator[tuple[int, int]]:
 
 
 def rebuilt_agreement(net: ir.Model, subject: Subject, random: SeededRandomness) -> float:
-    """The share of equal largest outputs of ``net`` and of the thief's copy: the structure as it is, each parameter
-    that one of the published layouts gave, noise of the usual size for the others."""
+    """The share of equal answers of ``net`` and of the thief's copy: the structure as it is, each parameter that one of
+    the published layouts gave, noise of the usual size for the others. An answer is the output that is highest above
+    its own mean, so that a network which always prefers the same output gives nothing away."""
     content, noise = subject.artefact.content, random.child("noise").generator()
     copy = subject.net.clone()
     for name, array in subject.truth.own.items():
@@ -216,13 +217,14 @@ def rebuilt_agreement(net: ir.Model, subject: Subject, random: SeededRandomness)
             guess = noise.standard_normal(array.shape) / math.sqrt(fan_in)
             copy.graph.initializers[name].const_value = ir.tensor(guess.astype(np.float32))
     output = net.graph.outputs[0].name or ""
-    equal = 0
     names = subject.program.input_names
-    for arrays in _questions(subject.program, _QUESTIONS, random):
-        inputs = dict(zip(names, arrays, strict=True))
-        ours, theirs = (outputs_of(each, inputs, [output])[0].reshape(-1) for each in (net, copy))
-        equal += int(ours.argmax() == theirs.argmax())
-    return equal / _QUESTIONS
+    asked = [dict(zip(names, arrays, strict=True)) for arrays in _questions(subject.program, _QUESTIONS, random)]
+    answers = []
+    for each in (net, copy):
+        answer = evaluator(each, [output])
+        answers.append(np.stack([answer(inputs)[0].reshape(-1) for inputs in asked]))
+    ours, theirs = (found - found.mean(axis=0) for found in answers)
+    return float((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean())
 
 
 def _questions(program: Program, count: int, random: SeededRandomness) -> list[list[NDArray[Any]]]:

@@ -28,7 +28,7 @@ _SUFFIXES = (".tflite", ".onnx")
 
 def run(options: Options) -> list[Row]:
     """One row per system and network. Raises KK-C23 without models; a network without C is reported and left out."""
-    files = [path for path in _files(options.settings.get("models", "")) if options.case in path.stem]
+    files = [path for path in model_files(options.settings.get("models", "")) if options.case in path.stem]
     rows: list[Row] = []
     for path in files:
         try:
@@ -38,7 +38,8 @@ def run(options: Options) -> list[Row]:
     return rows
 
 
-def _files(source: str) -> list[Path]:
+def model_files(source: str) -> list[Path]:
+    """A .tflite or .onnx file, or those of a folder. Raises KK-C23."""
     path = Path(source)
     found = sorted(p for p in path.iterdir() if p.suffix in _SUFFIXES) if source and path.is_dir() else [path]
     if not source or not all(item.is_file() for item in found) or not found:

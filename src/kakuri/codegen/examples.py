@@ -18,5 +18,5 @@ def random_inputs(program: Program, random: np.random.Generator) -> list[NDArray
 def _random(random: np.random.Generator, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
     if dtype == "float32":
         return random.standard_normal(shape).astype(np.float32)
-    limits = np.iinfo(dtype)  # type: ignore[type-var]  # the other element types are integers
+    limits = np.iinfo(dtype)
     return random.integers(limits.min, limits.max, shape, np.dtype(dtype), endpoint=True)
