@@ -7,7 +7,7 @@ of a process that loads (and at level 3 opens) and computes nothing.
 
 from __future__ import annotations
 
-import os
+import resource
 import statistics
 import subprocess
 import tempfile
@@ -89,11 +89,11 @@ def _command(parts: tuple[str, ...], runs: int, *, sealed: bool) -> list[str]:
 
 def _cpu_seconds(command: list[str]) -> tuple[list[tuple[float, float]], float]:
     """(elapsed, busy) of every run, and the processor time of the whole process. Raises KK-C22."""
-    before = os.times()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-    after = os.times()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise KakuriError("KK-C22", "a measured process stopped", where=command[0], got=f"exit {done.returncode}")
-    total = after.children_user + after.children_system - before.children_user - before.children_system
+    total = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     lines = [line.split() for line in done.stdout.splitlines()]
     return [(float(elapsed), float(busy)) for elapsed, busy in lines], total
