@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kakuri import codegen, model
 from kakuri.bench.environment import default_folder, peer_python
 from kakuri.bench.rows import Options, Row
 from kakuri.bench.worker import Worker
-from kakuri.codegen.views import View
+from kakuri.codegen.examples import random_inputs
 from kakuri.errors import KakuriError
 
 _SUFFIXES = (".tflite", ".onnx")
@@ -29,7 +28,7 @@ _SUFFIXES = (".tflite", ".onnx")
 
 def run(options: Options) -> list[Row]:
     """One row per system and network. Raises KK-C23 without models; a network without C is reported and left out."""
-    files = [path for path in _files(options.settings.get("models", "")) if options.case in path.stem]
+    files = [path for path in model_files(options.settings.get("models", "")) if options.case in path.stem]
     rows: list[Row] = []
     for path in files:
         try:
@@ -39,7 +38,8 @@ def run(options: Options) -> list[Row]:
     return rows
 
 
-def _files(source: str) -> list[Path]:
+def model_files(source: str) -> list[Path]:
+    """A .tflite or .onnx file, or those of a folder. Raises KK-C23."""
     path = Path(source)
     found = sorted(p for p in path.iterdir() if p.suffix in _SUFFIXES) if source and path.is_dir() else [path]
     if not source or not all(item.is_file() for item in found) or not found:
@@ -53,7 +53,7 @@ def _case(path: Path, options: Options) -> list[Row]:
     net = model.load(path)
     plan = codegen.plan(net, target="x86-64")
     random = np.random.default_rng(0)
-    inputs = [_random(random, view) for view in plan.program.inputs]
+    inputs = random_inputs(plan.program, random)
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder)
         options.report(f"{path.stem}: generating, compiling, comparing with the source model")
@@ -86,14 +86,6 @@ def _case(path: Path, options: Options) -> list[Row]:
     headline = "litert" if "litert" in systems else "onnxruntime"
     figures["kakuri"]["ratio"] = figures["kakuri"][f"ratio_{headline}"]
     return [Row(system, path.stem, figures[system]) for system in systems]
-
-
-def _random(random: np.random.Generator, view: View) -> NDArray[Any]:
-    kind = np.dtype(view.element.name)
-    if kind.kind == "f":
-        return random.standard_normal(view.shape).astype(kind)
-    limits = np.iinfo(kind)
-    return random.integers(limits.min, limits.max, view.shape, kind, endpoint=True)
 
 
 def _in_turns(systems: list[str], job: Path, name: str, options: Options) -> dict[str, dict[str, Any]]:

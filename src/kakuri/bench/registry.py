@@ -12,6 +12,7 @@ _BENCHMARKS = {
     "encrypted-mnist": "kakuri.bench.encrypted_mnist",
     "encrypted-cifar10": "kakuri.bench.encrypted_cifar10",
     "codegen": "kakuri.bench.codegen",
+    "codegen-levels": "kakuri.bench.codegen_levels",
     "enclave-lenet": "kakuri.bench.enclave_lenet",
     "personal-lfw": "kakuri.bench.personal_lfw",
     "enclave-loading": "kakuri.bench.enclave_loading",

@@ -17,6 +17,7 @@ from kakuri.cli.output import JsonOption, Output, facts, output_of
 from kakuri.cli.plan_codegen import CommentsOption, EntryOption, ProtectOption, TargetOption, WeightsOption
 from kakuri.cli.rooms import ModelArgument, load_model
 from kakuri.codegen.comparison import Comparison
+from kakuri.codegen.examples import random_inputs
 from kakuri.codegen.form import PERMUTED
 from kakuri.codegen.key import WeightsKey
 from kakuri.errors import KakuriError
@@ -61,7 +62,7 @@ def command(
             step("compiling", 0.4)
             made.compile(folder)
         step("comparing with the model", 0.6)
-        found = made.check(_random(made.plan), layers=True) if check else None
+        found = made.check(random_inputs(made.plan.program, np.random.default_rng(0)), layers=True) if check else None
     _show(output, made, found, key)
 
 
@@ -71,19 +72,6 @@ def _key(path: Path) -> WeightsKey:
     fresh = WeightsKey.generate()
     fresh.save(path)
     return fresh
-
-
-def _random(plan: codegen.CodegenPlan) -> list[np.ndarray[Any, Any]]:
-    """One array per input: normal numbers, or every level of an integer type alike."""
-    random, arrays = np.random.default_rng(0), []
-    for view in plan.program.inputs:
-        kind = np.dtype(view.element.name)
-        if kind.kind == "f":
-            arrays.append(random.standard_normal(view.shape).astype(kind))
-        else:
-            limits = np.iinfo(kind)
-            arrays.append(random.integers(limits.min, limits.max, view.shape, kind, endpoint=True))
-    return arrays
 
 
 def _show(output: Output, made: codegen.Source, found: Comparison | None, key: Path | None) -> None:

@@ -61,6 +61,7 @@ ROOM_COMMANDS = {
     ("plan", "offload"): "plan_offload",
     ("audit", "offload"): "audit_offload",
     ("worker", "identity"): "worker_identity",
+    ("audit", "codegen"): "audit_codegen",
 }
 
 

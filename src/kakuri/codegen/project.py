@@ -31,20 +31,27 @@ def common_flags(form: Form) -> tuple[str, ...]:
 
 
 def weights_unit(entry: str) -> str:
-    """The blob, brought in by the assembler."""
+    """The blob, brought in by an ELF assembler, or as text that the build made of it."""
     return "\n".join(
         [
+            "#ifdef KK_WEIGHTS_AS_TEXT",
+            f"extern const unsigned char {entry}_weights[];",
+            f"__attribute__((aligned({ALIGN_BYTES}))) const unsigned char {entry}_weights[] = {{",
+            f'#include "{entry}_weights.inc"',
+            "};",
+            "#else",
             "#ifdef __APPLE__",
-            '#error "the assembler directives below are those of ELF"',
+            '#error "the assembler directives below are those of ELF: cmake -DKK_WEIGHTS_AS_TEXT=ON"',
             "#endif",
             "__asm__(",
             r'    ".pushsection .rodata.w,\"a\"\n"',
-            r'    ".balign 64\n"',
+            rf'    ".balign {ALIGN_BYTES}\n"',
             rf'    ".globl {entry}_weights\n"',
             rf'    ".hidden {entry}_weights\n"',
             rf'    "{entry}_weights:\n"',
             rf'    ".incbin \"{entry}_weights.bin\"\n"',
             r'    ".popsection\n");',
+            "#endif",
             "",
         ]
     )
@@ -96,6 +103,16 @@ def cmake(target: Target, entry: str, form: Form) -> str:
     if not form.external:
         blob = f"${{CMAKE_CURRENT_SOURCE_DIR}}/{entry}_weights.bin"
         lines.append(f"set_source_files_properties({entry}_weights.c PROPERTIES OBJECT_DEPENDS {blob})")
+        lines += [
+            'option(KK_WEIGHTS_AS_TEXT "for assemblers without .incbin; compiling takes longer" OFF)',
+            "if(KK_WEIGHTS_AS_TEXT)",
+            f"  file(READ {blob} bytes HEX)",
+            '  string(REGEX REPLACE "(..)" "0x\\\\1," bytes "${bytes}")',
+            f'  file(WRITE ${{CMAKE_CURRENT_BINARY_DIR}}/{entry}_weights.inc "${{bytes}}\\n")',
+            f"  target_include_directories({entry} PRIVATE ${{CMAKE_CURRENT_BINARY_DIR}})",
+            f"  target_compile_definitions({entry} PRIVATE KK_WEIGHTS_AS_TEXT)",
+            "endif()",
+        ]
     linked = [entry]
     if form.sealed:
         lines.append("find_package(OpenSSL 3 REQUIRED COMPONENTS Crypto)")

@@ -132,11 +132,13 @@ def test_the_library_has_no_writable_data_of_its_own(library) -> None:
 
 
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
-def test_the_cmake_project_builds_and_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["-DKK_WEIGHTS_AS_TEXT=OFF", "-DKK_WEIGHTS_AS_TEXT=ON"])
+def test_the_cmake_project_builds_and_runs(tmp_path: Path, option: str) -> None:
     plan = kk.codegen.plan(loaded(network()), target=TARGET)
     plan.build(tmp_path)
-    for command in (["cmake", "-S", ".", "-B", "b"], ["cmake", "--build", "b"]):
+    for command in (["cmake", "-S", ".", "-B", "b", option], ["cmake", "--build", "b"]):
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "b" / "infer_weights.inc").exists() == option.endswith("ON")
     (tmp_path / "in").write_bytes(image().tobytes())
     subprocess.run(["b/infer_main", "in", "out", "1"], cwd=tmp_path, check=True, capture_output=True)
     got = np.frombuffer((tmp_path / "out").read_bytes(), np.float32)

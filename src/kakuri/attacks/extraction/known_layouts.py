@@ -1,0 +1,94 @@
+"""Weights at their places: every layout that is published, tried on every tensor's shape.
+
+Purpose: what somebody does who has read the documentation and knows the shapes, for example of the public base model.
+Method: the claim is the artefact's bytes; the score lays each tensor out as raw, channels last, transposed, rows to
+columns, and in panels of 8, 16 and 32 columns, and looks for a run of it. So the recall is that of the best possible
+reader of these layouts.
+Does not guarantee: anything about layouts that are not listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kakuri.attacks.extraction.artefact import Artefact, Detail, Extraction, Truth
+
+_FEWEST, _PROBE = 32, 48
+Array = NDArray[Any]
+
+
+class KnownLayouts(Extraction):
+    name = "known_layouts"
+    recovers = "weights at their places in the model"
+
+    def claim(self, artefact: Artefact, random: np.random.Generator) -> bytes:
+        return artefact.content
+
+    def score(self, claim: bytes, truth: Truth) -> tuple[float, dict[str, Detail]]:
+        own = found_share(claim, truth.own) if truth.own else 0.0
+        return found_share(claim, truth.tensors), {"in_the_codes_own_order": round(own, 4)}
+
+    def planted(self, random: np.random.Generator) -> tuple[Artefact, Truth]:
+        matrix = random.standard_normal((100, 70)).astype(np.float32)
+        kernel = random.standard_normal((20, 12, 3, 3)).astype(np.float32)
+        data = random.bytes(999) + b"".join(list(layouts(matrix))[-1]) + list(layouts(kernel))[1][0] + random.bytes(99)
+        return Artefact("planted layouts", {"app": data}), Truth(np.zeros(0, "<u4"), {"m": matrix, "k": kernel})
+
+
+def found_share(data: bytes, tensors: Mapping[str, Array]) -> float:
+    """The share of all values that lie in ``data`` in one of the layouts."""
+    sizes = {name: array.size for name, array in tensors.items() if array.size >= _FEWEST}
+    right = sum(found_in(data, tensors[name]) * size for name, size in sizes.items())
+    return right / sum(sizes.values()) if sizes else 0.0
+
+
+def found_in(data: bytes, array: Array) -> float:
+    """The share of one tensor, in the layout that fits best."""
+    return max((_pieces(data, pieces) for pieces in layouts(array)), default=0.0)
+
+
+def _pieces(data: bytes, pieces: list[bytes]) -> float:
+    """The share of these runs of bytes that occur, each judged by its middle, then value by value."""
+    right = total = 0
+    for piece in pieces:
+        middle = max(0, len(piece) // 2 - _PROBE // 2) // 4 * 4
+        total += len(piece)
+        at = data.find(piece[middle : middle + _PROBE])
+        start = at - middle
+        if at < 0 or start < 0:
+            continue
+        have = np.frombuffer(data[start : start + len(piece)].ljust(len(piece), b"\xff"), np.uint8)
+        right += int((have == np.frombuffer(piece, np.uint8)).sum())
+    return right / total if total else 0.0
+
+
+def layouts(array: Array) -> Iterator[list[bytes]]:
+    """Runs of bytes per layout: stored, channels last, rows to columns, panels."""
+    yield [array.tobytes()]
+    if array.ndim == 4:
+        yield [np.ascontiguousarray(array.transpose(0, 2, 3, 1)).tobytes()]
+        matrix = array.transpose(2, 3, 1, 0).reshape(-1, len(array))
+    elif array.ndim == 2:
+        yield [np.ascontiguousarray(array.T).tobytes()]
+        yield from _panels(array)
+        matrix = array.T
+    else:
+        return
+    yield [np.ascontiguousarray(matrix).tobytes()]
+    yield from _panels(matrix)
+
+
+def _panels(matrix: Array) -> Iterator[list[bytes]]:
+    """(rows, columns) cut into panels of columns; the last one padded to a multiple of 8."""
+    for width in (32, 16, 8):
+        pieces = []
+        for start in range(0, matrix.shape[1], width):
+            part = matrix[:, start : start + width]
+            padded = np.zeros((len(part), -(-part.shape[1] // 8) * 8), matrix.dtype)
+            padded[:, : part.shape[1]] = part
+            pieces.append(padded.tobytes())
+        yield pieces
