@@ -26,6 +26,8 @@ from kakuri.offload.core import Core
 from kakuri.offload.layers import OffloadedConv2d, OffloadedLinear, WorkerWeight, matrix_of
 from kakuri.offload.places import Pool, nothing
 from kakuri.offload.planning import plan
+from kakuri.offload.tiers import AdditiveShares
+from kakuri.offload.tiers import tier as tier_named
 from kakuri.offload.transport.frames import Message, Op
 
 Array = NDArray[Any]
@@ -83,6 +85,9 @@ def record(
     """
     place = _Listening()
     model = copy.deepcopy(module)
+    if isinstance(tier_named(tier), AdditiveShares):
+        hint = "one worker's shares are uniform and independent of everything; there is nothing to attack"
+        raise KakuriError("KK-O02", "recordings are of tiers that blind", got=tier, limit="T1, T2", hint=hint)
     planned = plan(model, tier=tier, workers=Pool([place]), base="private", master="process")
     if layer not in planned.layers:
         raise KakuriError("KK-O04", "no such offloaded layer", where=layer, limit=", ".join(planned.layers))
