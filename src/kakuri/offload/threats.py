@@ -29,6 +29,8 @@ _NOT_GIVEN = {
     "T2": (
         "secrecy of updates to a public base model: Gram matrices of W align the masks; "
         "it is meant for weights that start at random in secret",
+        "secrecy of samples trained one at a time: their gradients have rank one, and who knows about as many other "
+        "samples as a layer has inputs reads the rest until keys rotate; use batches",
     ),
     "T3": ("anything at all when two of the four workers of a product collude",),
 }
