@@ -49,9 +49,7 @@ class BaseModelMatching(Attack):
         base = matrix_from(question.shared["base"], max(1, rows.shape[1]))
         if not len(base) or not rows.shape[1]:
             return np.zeros(len(question.asked)), {}
-        signatures = [np.sort(np.abs(matrix), axis=1) for matrix in (rows, base)]
-        match = _assignment(_distances(*signatures)).argmax(axis=1)
-        return match[question.asked[:, 0]].astype(np.float64), {}
+        return assigned(rows, base)[question.asked[:, 0]].astype(np.float64), {}
 
     def plaintext(self, target: Target) -> Target:
         return replace(target, views=target.plain, plain={}) if target.plain else target
@@ -62,6 +60,12 @@ class BaseModelMatching(Attack):
         blinded = base[order] @ signed_permutation(40, random) + 0.01 * random.standard_normal(base.shape)
         shared = {"base": np.ascontiguousarray(base, "<f4").tobytes()}
         return Target("planted permuted weights", {"weights": as_rows(blinded)}, {"base_row": order}, shared=shared)
+
+
+def assigned(rows: Float64, base: Float64) -> NDArray[np.int64]:
+    """rows (n, k), base (m, k): per row the number of the base's row whose magnitudes it has."""
+    signatures = [np.sort(np.abs(matrix), axis=1) for matrix in (rows, base)]
+    return np.asarray(_assignment(_distances(*signatures)).argmax(axis=1), np.int64)
 
 
 def _distances(a: Float64, b: Float64) -> Float64:

@@ -7,10 +7,13 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Literal
 
+from kakuri.attacks.activation_inversion import ActivationInversion
 from kakuri.attacks.attack import Attack
 from kakuri.attacks.base_model_matching import BaseModelMatching
 from kakuri.attacks.distinguish_repeats import DistinguishRepeats
+from kakuri.attacks.gradient_inversion import GradientInversion
 from kakuri.attacks.gram_alignment import GramAlignment
+from kakuri.attacks.known_plaintext import KnownPlaintext
 from kakuri.attacks.label_from_bytes import LabelFromBytes
 from kakuri.attacks.membership_inference import MembershipInference
 from kakuri.attacks.pixels_from_bytes import PixelsFromBytes
@@ -25,7 +28,17 @@ ATTACKS: Mapping[str, Attack] = MappingProxyType(
 
 #: On blinded matrices instead of messages about pictures; named one by one, ``all`` means the ones above.
 MATRIX_ATTACKS: Mapping[str, Attack] = MappingProxyType(
-    {attack.name: attack for attack in (BaseModelMatching(), RowLinking(), GramAlignment())}
+    {
+        attack.name: attack
+        for attack in (
+            BaseModelMatching(),
+            RowLinking(),
+            GramAlignment(),
+            KnownPlaintext(),
+            ActivationInversion(),
+            GradientInversion(),
+        )
+    }
 )
 
 #: On what a partition leaves open of a network; ``kakuri.enclave.advisor`` runs them.

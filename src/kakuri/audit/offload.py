@@ -15,12 +15,20 @@ from numpy.typing import NDArray
 from kakuri.attacks import Target
 from kakuri.attacks.gram_alignment import pairs
 from kakuri.attacks.matrices import as_rows
+from kakuri.attacks.unblinding import directions
 from kakuri.audit.report import Subject
 from kakuri.offload.recording import Recording
 from kakuri.offload.threats import statement
 from kakuri.offload.tiers import tier
 
-ATTACKS = ("base_model_matching", "gram_alignment", "row_linking")
+ATTACKS = (
+    "base_model_matching",
+    "gram_alignment",
+    "row_linking",
+    "known_plaintext",
+    "activation_inversion",
+    "gradient_inversion",
+)
 """What applies to the subjects made here."""
 
 
@@ -48,9 +56,25 @@ def offloaded(recording: Recording, base: NDArray[Any]) -> tuple[Subject, ...]:
         Target(
             f"{name}, activations",
             {"activations": as_rows(recording.activations)},
-            {"group": recording.sample},
+            {"group": recording.sample, "direction": directions(recording.plain_activations.astype(np.float64))},
+            shared={**shared, "blinded_base": np.ascontiguousarray(recording.weights, "<f4").tobytes()},
             plain={"activations": as_rows(recording.plain_activations)},
         ),
+        *_single_samples(recording, name),
     )
     threat = statement(tier(recording.tier))
     return tuple(Subject(target, threat) for target in targets)
+
+
+def _single_samples(recording: Recording, name: str) -> tuple[Target, ...]:
+    """What gradients of single samples show, where there are any."""
+    if not len(recording.inputs):
+        return ()
+    target = Target(
+        f"{name}, gradients of single samples",
+        {"gradients": as_rows(recording.gradients)},
+        {"direction": directions(recording.inputs.astype(np.float64))},
+        public={"columns": str(recording.weights.shape[1])},
+        plain={"gradients": as_rows(recording.plain_gradients)},
+    )
+    return (target,)

@@ -10,7 +10,7 @@ from kakuri import offload
 from kakuri.cli.modules import ModuleArgument, load_module
 from kakuri.cli.output import JsonOption, output_of
 
-TierOption = Annotated[str, typer.Option("--tier", help="T1 (the document's, weak) or T2 (mixing).")]
+TierOption = Annotated[str, typer.Option("--tier", help="T1 (the document's, weak), T2 (mixing) or T3 (shares).")]
 
 
 def command(

@@ -18,6 +18,7 @@ from kakuri.offload.layers import Home, MasterWeight, OffloadedConv2d, Offloaded
 from kakuri.offload.optimizer import OffloadOptimizer, runs_on_workers, take_velocity
 from kakuri.offload.places import Pool
 from kakuri.offload.session import Session
+from kakuri.offload.tiers import AdditiveShares
 from kakuri.trust.audit_log import AuditLog
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def build(
     plan: OffloadPlan, optimizer: torch.optim.Optimizer, data: Iterable[Any] | None, log: AuditLog
 ) -> tuple[nn.Module, OffloadOptimizer, OffloadData]:
     """See ``OffloadPlan.build``."""
-    automatic = plan.settings.key_shift and runs_on_workers(optimizer)
+    shares = isinstance(plan.tier, AdditiveShares)
+    automatic = plan.settings.key_shift and not shares and runs_on_workers(optimizer)
     on_workers = plan.update == "worker" or (plan.update == "auto" and automatic)
     if on_workers and not runs_on_workers(optimizer):
         raise KakuriError(

@@ -17,10 +17,13 @@ import torch
 from torch import Tensor
 
 from kakuri.errors import KakuriError
+from kakuri.offload import ring
 from kakuri.offload.sgd import SgdStep, update
-from kakuri.offload.transport.frames import Message, Op
+from kakuri.offload.transport.frames import Limits, Message, Op
 
 REFUSALS = {1: "unknown layer", 2: "unknown ticket", 3: "shapes do not fit", 4: "not a request", 5: "out of memory"}
+
+_MOST_SHARE_BYTES = Limits().tensor_bytes
 
 
 @dataclass
@@ -62,6 +65,7 @@ class Core:
             Op.FETCH: self._fetch,
             Op.DROP: self._drop,
             Op.MULTIPLY: self._multiply,
+            Op.MULTIPLY_SHARES: self._multiply_shares,
         }
 
     @torch.no_grad()
@@ -178,6 +182,26 @@ class Core:
         if a.dim() != 2 or b.dim() != 2:
             raise _RefusalError(3)
         return Message(Op.DONE, tensors=(self._product(a, b),))
+
+    def _multiply_shares(self, message: Message) -> Message:
+        """integers: p, q, r, whether A and B are given as tensors (else as seeds, four integers each), those seeds.
+        tensors: A (p, q) and B (q, r) as far as they are given. Answers A B modulo 2^64; nothing is kept."""
+        p, q, r, a_given, b_given, *numbers = message.integers
+        tensors, operands = list(message.tensors), []
+        for given, shape in ((a_given, (p, q)), (b_given, (q, r))):
+            if min(shape) < 0 or 8 * shape[0] * shape[1] > _MOST_SHARE_BYTES:
+                raise _RefusalError(3)
+            if given:
+                operands.append(tensors.pop(0))
+            else:
+                operands.append(ring.expand(ring.seed_from(tuple(numbers[:4])), shape))
+                del numbers[:4]
+            if operands[-1].shape != shape or operands[-1].dtype != torch.int64:
+                raise _RefusalError(3)
+        if tensors or numbers or 8 * p * r > _MOST_SHARE_BYTES:
+            raise _RefusalError(3)
+        a, b = (operand.to(self.device) for operand in operands)
+        return Message(Op.DONE, tensors=(ring.product(a, b).cpu(),))
 
 
 def _add_gradient(layer: _Layer, x: Tensor, dy: Tensor, accumulate: bool) -> None:

@@ -15,56 +15,24 @@ from collections.abc import Callable
 from torch import Tensor
 
 from kakuri.errors import KakuriError
-from kakuri.offload.remote import Operand, Ticket, fault, misfit
+from kakuri.offload.afresh import Afresh
+from kakuri.offload.remote import fault, misfit
 from kakuri.offload.session import Session
-from kakuri.offload.tiers import Blinding
+from kakuri.offload.tiers import Blinding, Tier
 from kakuri.offload.transport.frames import Message, Op
 from kakuri.offload.verify import Fingerprint, State, probes_for
 
 
-class FreshProducts:
-    """own: a way to the weights, which stay in the master."""
-
-    journal_bytes = 0
-
-    def __init__(self, session: Session, name: str, own: Callable[[], State]) -> None:
-        self.name = name
-        self._session = session
-        self._own = own
-        self._number = session.pool.next_number()
+class FreshProducts(Afresh):
+    def __init__(self, session: Session, name: str, tier: Tier, own: Callable[[], State]) -> None:
+        super().__init__(session, name, own)
+        self._tier = tier
         self._place = session.place_for(self._number)
-        self._products = 0
-        session.layers.append(self)
-
-    def forward(self, x: Tensor, keep: bool) -> tuple[Tensor, Ticket | None]:
-        """x (b, n) -> Y (b, m)."""
-        return self._multiply("forward", x, self._own().w), Ticket(
-            0, None, Operand(x, Fingerprint.look), 0
-        ) if keep else None
-
-    def backward(
-        self, ticket: Ticket, dy: Tensor, *, wants_input: bool, wants_gradient: bool = True
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """dy (b, m) -> dX (b, n) and G (n, m) where they are wanted."""
-        dx = self._multiply("backward", dy, self._own().w.T) if wants_input else None
-        return dx, self._multiply("gradient", ticket.x.values.T, dy) if wants_gradient else None
-
-    def load(self, state: State) -> None:
-        """Nothing to do: weights are asked for when they are needed."""
-
-    def rotate(self) -> None:
-        """Nothing to do: no key lives longer than a product."""
-
-    def snapshot(self) -> None:
-        """Nothing to do: no worker holds a weight."""
-
-    def drop(self) -> None:
-        """Nothing to do: no worker holds a weight."""
+        self._attempts = 0
 
     def _multiply(self, what: str, a: Tensor, b: Tensor) -> Tensor:
-        """a (p, q), b (q, r) -> a b."""
         self._session.require_open()
-        tier, counters = self._session.settings.tier, self._session.counters
+        tier, counters = self._tier, self._session.counters
         probes = probes_for(b.shape[0], b.shape[1], b.dtype, tier.mixes)
         while True:
             if self._place.quarantined:
@@ -82,14 +50,13 @@ class FreshProducts:
             self._session.incident(self._place, self.name, what, reason)
 
     def _blinded(self, a: Tensor, b: Tensor) -> Tensor:
-        session, counters = self._session, self._session.counters
-        self._products += 1
+        session, counters, tier = self._session, self._session.counters, self._tier
+        self._attempts += 1
         with counters.timed("blinding"):
-            path = (self._number, self._products)
-            left = session.settings.tier.left(session.stream("P", *path), len(a))
+            path = (self._number, self._attempts)
+            left = tier.left(session.stream("P", *path), len(a))
             q, r = (
-                session.settings.tier.right(session.stream(side, *path), size)
-                for side, size in (("Q", b.shape[0]), ("R", b.shape[1]))
+                tier.right(session.stream(side, *path), size) for side, size in (("Q", b.shape[0]), ("R", b.shape[1]))
             )
             sent = (left.apply(a, q), Blinding(q, r).weight(b))
         counters.blindings += 2

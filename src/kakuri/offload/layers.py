@@ -28,6 +28,8 @@ from kakuri.offload.fresh import FreshProducts
 from kakuri.offload.patches import patches
 from kakuri.offload.remote import Remote, Ticket
 from kakuri.offload.session import Session
+from kakuri.offload.shared import SharedProducts
+from kakuri.offload.tiers import AdditiveShares
 from kakuri.offload.verify import State
 
 Context = Any  # torch gives autograd contexts no usable type
@@ -77,7 +79,9 @@ class WorkerWeight:
         self._clipping = session.settings.clipping
         self.handle = nn.Parameter(torch.zeros((), dtype=weight.dtype))
         state = State(matrix_of(weight), None if velocity is None else matrix_of(velocity))
-        self.remote = Remote(session, name, state)
+        tier = session.settings.tier
+        assert not isinstance(tier, AdditiveShares)  # shares leave updates to the master
+        self.remote = Remote(session, name, tier, state)
 
     def multiply(self, x: Tensor) -> Tensor:
         """x (b, n) -> (b, m)."""
@@ -118,11 +122,15 @@ class MasterWeight:
         self.weight_shape = weight.shape
         self.weight = weight
         self._sent = weight._version
-        self.remote = (
-            Remote(session, name, self._state(), own=self._state)
-            if session.settings.key_shift
-            else FreshProducts(session, name, self._state)
-        )
+        self.remote = self._products(session, name)
+
+    def _products(self, session: Session, name: str) -> Remote | FreshProducts | SharedProducts:
+        tier = session.settings.tier
+        if isinstance(tier, AdditiveShares):
+            return SharedProducts(session, name, tier, self._state)
+        if session.settings.key_shift:
+            return Remote(session, name, tier, self._state(), own=self._state)
+        return FreshProducts(session, name, tier, self._state)
 
     def multiply(self, x: Tensor) -> Tensor:
         """x (b, n) -> (b, m)."""

@@ -219,6 +219,11 @@ class Pool:
         usable = [place for place in self.places if not place.quarantined]
         return usable[number % len(usable)] if usable else self.master
 
+    def four(self, number: int) -> list[Place] | None:
+        """Four different workers for layer ``number``; None when there are no longer so many."""
+        usable = [place for place in self.places if not place.quarantined]
+        return [usable[(number + index) % len(usable)] for index in range(4)] if len(usable) >= 4 else None
+
     def close(self) -> None:
         for place in (*self.places, self.master):
             place.close()

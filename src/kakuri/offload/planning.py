@@ -24,8 +24,9 @@ from kakuri.offload.places import Pool
 from kakuri.offload.select import select
 from kakuri.offload.session import Settings
 from kakuri.offload.threats import statement
-from kakuri.offload.tiers import Tier
+from kakuri.offload.tiers import AdditiveShares, Scheme
 from kakuri.offload.tiers import tier as tier_named
+from kakuri.offload.tiers.additive_shares import WORKERS
 from kakuri.offload.transport.identity import TlsCredentials
 from kakuri.trust import ThreatStatement
 from kakuri.trust.audit_log import AuditLog
@@ -43,7 +44,7 @@ class OffloadPlan:
     """
 
     module: nn.Module = field(repr=False)
-    tier: Tier
+    tier: Scheme
     workers: str | Pool
     threads: int
     layers: tuple[str, ...]
@@ -134,7 +135,7 @@ def plan(
 ) -> OffloadPlan:
     """Plan to train ``module`` with its products on untrusted workers.
 
-    tier: T1 or T2. workers: ``local`` or ``local:K`` (processes of this machine, one CUDA device each where there
+    tier: T1, T2 or T3. workers: ``local`` or ``local:K`` (processes of this machine, one CUDA device each where there
     are any), ``tls://HOST:PORT,tls://...`` (other machines), or a running ``Pool``. tls: for other machines, this
     master's identity and the workers' pinned certificates. threads: of each local worker. base: where the weights come
     from, ``private`` (random, nobody else has them) or ``public``; T2 must know. accept_public_base: use T2 although
@@ -162,16 +163,12 @@ def plan(
     if not names:
         problems.append(Problem("KK-O17", "nothing is left to offload", hint="kk.check(module, 'offload') says why"))
     problems += _tier_problems(chosen, base, accept_public_base)
-    if isinstance(workers, str):
-        try:
-            described(workers)
-        except KakuriError as error:
-            problems += error.problems
+    problems += _worker_problems(chosen, workers)
     if threads < 1 or fail_limit < 0 or journal_bytes < 0 or rotate_every < 0:
         problems.append(Problem("KK-O04", "numbers must not be negative, threads at least 1"))
     if update not in ("auto", "worker", "master"):
         problems.append(Problem("KK-O04", "no such place for updates", got=repr(update), limit="auto, worker, master"))
-    if update == "worker" and not key_shift:
+    if update == "worker" and (not key_shift or isinstance(chosen, AdditiveShares)):
         problems.append(Problem("KK-O04", "without key shift the master updates", hint="leave update at 'auto'"))
     if problems:
         raise KakuriError.collect(problems)
@@ -186,7 +183,19 @@ def plan(
     return OffloadPlan(module, chosen, workers, threads, tuple(names), kept, update, rotate_every, base, settings, tls)
 
 
-def _tier_problems(tier: Tier, base: Base | None, accepted: bool) -> list[Problem]:
+def _worker_problems(tier: Scheme, workers: str | Pool) -> list[Problem]:
+    try:
+        count = described(workers).count if isinstance(workers, str) else len(workers.places)
+    except KakuriError as error:
+        return list(error.problems)
+    if isinstance(tier, AdditiveShares) and count < WORKERS:
+        hint = "workers='tls://A:1,tls://B:1,tls://C:1,tls://D:1', of four owners"
+        what = f"{tier.name} needs {WORKERS} workers that do not collude"
+        return [Problem("KK-O03", what, got=str(count), limit=str(WORKERS), hint=hint)]
+    return []
+
+
+def _tier_problems(tier: Scheme, base: Base | None, accepted: bool) -> list[Problem]:
     if not tier.mixes:
         if base in (None, "private", "public"):
             return []

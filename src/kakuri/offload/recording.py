@@ -26,9 +26,12 @@ from kakuri.offload.core import Core
 from kakuri.offload.layers import OffloadedConv2d, OffloadedLinear, WorkerWeight, matrix_of
 from kakuri.offload.places import Pool, nothing
 from kakuri.offload.planning import plan
+from kakuri.offload.tiers import AdditiveShares
+from kakuri.offload.tiers import tier as tier_named
 from kakuri.offload.transport.frames import Message, Op
 
 Array = NDArray[Any]
+_SINGLE_SAMPLES, _FEWEST_SAMPLES, _GRADIENT_BYTES = 256, 20, 1 << 26
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,10 @@ class Recording:
     """Of one layer. weights, later_weights: W' (n, m) at the start and after the steps, as the worker held them;
     weight_row (n,): which row of W weighs most in each row of W'. plain_*: W.
     activations: blinded rows of the same batch sent twice; sample (rows,): which sample weighs most in each;
-    plain_activations: those samples' own rows."""
+    plain_activations: those samples' own rows.
+    gradients, plain_gradients (k, n m): of single samples, as the worker held them and as they are; inputs (k, n):
+    those samples as the layer got them. Linear layers only; none (k = 0) for others and when 64 MiB do not hold them.
+    """
 
     tier: str
     layer: str
@@ -48,6 +54,9 @@ class Recording:
     activations: Array
     sample: Array
     plain_activations: Array
+    gradients: Array
+    plain_gradients: Array
+    inputs: Array
 
 
 class _Listening:
@@ -83,6 +92,9 @@ def record(
     """
     place = _Listening()
     model = copy.deepcopy(module)
+    if isinstance(tier_named(tier), AdditiveShares):
+        hint = "one worker's shares are uniform and independent of everything; there is nothing to attack"
+        raise KakuriError("KK-O02", "recordings are of tiers that blind", got=tier, limit="T1, T2", hint=hint)
     planned = plan(model, tier=tier, workers=Pool([place]), base="private", master="process")
     if layer not in planned.layers:
         raise KakuriError("KK-O04", "no such offloaded layer", where=layer, limit=", ".join(planned.layers))
@@ -108,6 +120,7 @@ def record(
     plain, first = home.remote.reveal(sent[0], rows[0], back=1)
     _, second = home.remote.reveal(sent[1], rows[1], back=0)
     after = home.plain_weight()
+    gradients = _gradients(built, part, place, batches)
     session_of(built).close()
     sample = torch.cat([first, second])
     return Recording(
@@ -121,7 +134,42 @@ def record(
         activations=_array(torch.cat(sent)),
         sample=_array(sample),
         plain_activations=_array(plain[sample]),
+        **{name: _array(stack) for name, stack in gradients.items()},
     )
+
+
+def _gradients(
+    model: nn.Module,
+    part: OffloadedLinear | OffloadedConv2d,
+    place: _Listening,
+    batches: Sequence[tuple[Tensor, Tensor]],
+) -> dict[str, Tensor]:
+    """``gradients``, ``plain_gradients`` and ``inputs`` of a recording, from one backward pass per sample."""
+    home = part.home
+    assert isinstance(home, WorkerWeight)
+    m, n = home.weight_shape[0], home.weight_shape[1:].numel()
+    dtype = batches[0][0].dtype
+    found: dict[str, list[Tensor]] = {"gradients": [], "plain_gradients": [], "inputs": []}
+    most = min(_SINGLE_SAMPLES, _GRADIENT_BYTES // (8 * n * m))
+    singles = [(x[i : i + 1], y[i : i + 1]) for x, y in batches for i in range(len(x))][:most]
+    inputs: list[Tensor] = []
+    hook = part.register_forward_pre_hook(lambda _, got: inputs.append(got[0].detach()))
+    model.eval()
+    for x, y in singles if isinstance(part, OffloadedLinear) and most >= _FEWEST_SAMPLES else ():
+        inputs.clear()
+        home.handle.grad = None
+        torch.autograd.backward(functional.cross_entropy(model(x), y))
+        if inputs[0].numel() != n:  # several rows per sample: no gradient of a single input
+            break
+        held = place.core.handle(Message(Op.FETCH, (home.remote.number, 0, 0, 1))).tensors[0]
+        found["gradients"].append(held.flatten())
+        found["plain_gradients"].append(home.remote.gradient().flatten())
+        found["inputs"].append(inputs[0].flatten())
+    hook.remove()
+    widths = {"gradients": n * m, "plain_gradients": n * m, "inputs": n}
+    return {
+        name: torch.stack(rows) if rows else torch.zeros(0, widths[name], dtype=dtype) for name, rows in found.items()
+    }
 
 
 def _array(tensor: Tensor) -> Array:

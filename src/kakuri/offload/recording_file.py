@@ -35,11 +35,13 @@ _MATRICES = (
     "activations",
     "plain_activations",
 )
+_SINGLES = ("gradients", "plain_gradients", "inputs")
+_ARRAYS = (*_ROWS, *_MATRICES, *_SINGLES)
 
 
 def save(recording: Recording, path: Path | str, *, overwrite: bool = False) -> None:
     """Raises KK-F10 and KK-F11."""
-    tensors = {name: np.ascontiguousarray(getattr(recording, name)) for name in (*_ROWS, *_MATRICES)}
+    tensors = {name: np.ascontiguousarray(getattr(recording, name)) for name in _ARRAYS}
     tensors |= {name: np.frombuffer(getattr(recording, name).encode(), np.uint8) for name in _TEXTS}
     with atomic_write(path, mode=0o600, overwrite=overwrite) as file:
         file.write(safetensors.save(tensors))
@@ -59,14 +61,15 @@ def load(path: Path | str) -> Recording:
     if texts["tier"] not in TIERS:
         raise _refused(path, f"a tier {texts['tier']!r}")
     _check(tensors, path)
-    arrays: dict[str, Any] = {name: tensors[name] for name in (*_ROWS, *_MATRICES)}
+    arrays: dict[str, Any] = {name: tensors[name] for name in _ARRAYS}
     return Recording(tier=texts["tier"], layer=texts["layer"], **arrays)
 
 
 def _check(tensors: dict[str, NDArray[Any]], path: Path | str) -> None:
-    for name in _MATRICES:
+    for name in (*_MATRICES, *_SINGLES):
         matrix = tensors[name]
-        if matrix.dtype not in (np.float32, np.float64) or matrix.ndim != 2 or not matrix.size:
+        some = matrix.size or name in _SINGLES
+        if matrix.dtype not in (np.float32, np.float64) or matrix.ndim != 2 or not some:
             raise _refused(path, f"{name} is {matrix.dtype} {matrix.shape}, not a matrix of floats")
         if not np.isfinite(matrix).all():
             raise _refused(path, f"{name} is not finite")
@@ -76,6 +79,10 @@ def _check(tensors: dict[str, NDArray[Any]], path: Path | str) -> None:
             raise _refused(path, f"{', '.join(names)} have the shapes {sorted(shapes)}")
     if tensors["activations"].shape[1] != tensors["weights"].shape[0]:
         raise _refused(path, "activations do not fit the weights")
+    n, m = tensors["weights"].shape
+    singles = [tensors[name].shape for name in _SINGLES]
+    if singles != [(len(tensors["inputs"]), width) for width in (n * m, n * m, n)]:
+        raise _refused(path, f"gradients of single samples do not fit the weights: {singles}")
     for name, rows, most in (
         ("weight_row", len(tensors["weights"]), len(tensors["weights"])),
         ("sample", len(tensors["activations"]), len(tensors["activations"])),

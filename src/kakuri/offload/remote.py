@@ -22,7 +22,7 @@ from kakuri.offload.journal import Journal
 from kakuri.offload.places import Place
 from kakuri.offload.session import Session
 from kakuri.offload.sgd import SgdStep
-from kakuri.offload.tiers import Blinding, Left, Right
+from kakuri.offload.tiers import Blinding, Left, Right, Tier
 from kakuri.offload.transport.frames import Message, Op
 from kakuri.offload.verify import Fingerprint, Seen, State, probes_for
 
@@ -59,8 +59,11 @@ class Remote:
     """w (n, m), v, g in ``state``: what the layer starts from. own: where the master itself keeps the weights, a way to
     them; None when they are updated on the worker."""
 
-    def __init__(self, session: Session, name: str, state: State, own: Callable[[], State] | None = None) -> None:
+    def __init__(
+        self, session: Session, name: str, tier: Tier, state: State, own: Callable[[], State] | None = None
+    ) -> None:
         self.name = name
+        self._tier = tier
         self._session = session
         self._number = session.pool.next_number()
         self._shape = (state.w.shape[0], state.w.shape[1])
@@ -87,7 +90,7 @@ class Remote:
         """For audits: the ``rows`` rows that a blinded input of ``back`` batches ago hides, and per row of it which
         of them weighs most."""
         left = self._left(self._batches - back, rows)
-        aside = self._session.settings.tier.right(self._session.stream("audit", self._number), rows)
+        aside = self._tier.right(self._session.stream("audit", self._number), rows)
         weights = aside.undo(left.apply(torch.eye(rows, dtype=self._dtype), aside))  # P
         return left.undo(blinded, self._blinding.q), weights.abs().argmax(dim=1)
 
@@ -357,7 +360,7 @@ class Remote:
         return ticket
 
     def _new_blinding(self) -> Blinding:
-        tier, path = self._session.settings.tier, (self._number, self._rotation)
+        tier, path = self._tier, (self._number, self._rotation)
         n, m = self._shape
         return Blinding(
             tier.right(self._session.stream("Q", *path), n), tier.right(self._session.stream("R", *path), m)
@@ -365,10 +368,10 @@ class Remote:
 
     def _left(self, batch: int, rows: int) -> Left:
         with self._session.counters.timed("blinding"):
-            return self._session.settings.tier.left(self._session.stream("P", self._number, batch), rows)
+            return self._tier.left(self._session.stream("P", self._number, batch), rows)
 
     def _new_fingerprint(self, state: State) -> Fingerprint:
-        mixes = self._session.settings.tier.mixes
+        mixes = self._tier.mixes
         probes = max(probes_for(n, m, self._dtype, mixes) for n, m in (self._shape, self._shape[::-1]))
         return Fingerprint(state, probes=probes, mixes=mixes)
 

@@ -18,7 +18,7 @@ from kakuri.errors import KakuriError
 from kakuri.offload.counters import Counters
 from kakuri.offload.masks import MaskKey, MaskStream
 from kakuri.offload.places import Place, Pool
-from kakuri.offload.tiers import Tier
+from kakuri.offload.tiers import Scheme
 from kakuri.trust import SystemEntropy
 from kakuri.trust.audit_log import AuditLog
 
@@ -27,7 +27,7 @@ from kakuri.trust.audit_log import AuditLog
 class Settings:
     """journal_bytes: of all layers together; 0 keeps none, and lost weights end the training. fail_limit: incidents."""
 
-    tier: Tier
+    tier: Scheme
     journal_bytes: int = 1 << 30
     fail_limit: int = 8
     clipping: bool = False

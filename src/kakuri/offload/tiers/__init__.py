@@ -1,4 +1,4 @@
-"""The ways to blind a matrix product, one per file."""
+"""The ways to hide a matrix product, one per file."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from kakuri.errors import KakuriError
+from kakuri.offload.tiers.additive_shares import AdditiveShares
 from kakuri.offload.tiers.block_orthogonal import BlockOrthogonal
 from kakuri.offload.tiers.signed_permutation import SignedPermutation
 from kakuri.offload.tiers.tier import Blinding, Left, Right, Tier
 
-__all__ = ["TIERS", "Blinding", "Left", "Right", "Tier", "tier"]
+__all__ = ["TIERS", "AdditiveShares", "Blinding", "Left", "Right", "Scheme", "Tier", "tier"]
 
-TIERS: Mapping[str, Tier] = MappingProxyType({item.name: item for item in (SignedPermutation(), BlockOrthogonal())})
+Scheme = Tier | AdditiveShares
+
+TIERS: Mapping[str, Scheme] = MappingProxyType(
+    {"T1": SignedPermutation(), "T2": BlockOrthogonal(), "T3": AdditiveShares()}
+)
 
 
-def tier(name: str) -> Tier:
+def tier(name: str) -> Scheme:
     """Raises KK-O02 for a name that does not exist."""
     if name not in TIERS:
         close = get_close_matches(name, TIERS, 1, 0.4)

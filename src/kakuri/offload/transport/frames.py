@@ -27,7 +27,7 @@ _HEAD = struct.Struct("<4sHBBBB")
 _TENSOR = struct.Struct("<BB6x4QQ")
 HEAD_BYTES = _HEAD.size
 _DIMENSIONS = 4
-DTYPES: dict[int, torch.dtype] = {1: torch.float32, 2: torch.float64}
+DTYPES: dict[int, torch.dtype] = {1: torch.float32, 2: torch.float64, 3: torch.int64}
 _CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 
@@ -43,6 +43,7 @@ class Op(IntEnum):
     MULTIPLY = 7
     CLOSE = 8
     ARENA = 9
+    MULTIPLY_SHARES = 10
     DONE = 100
     REFUSED = 101
 
@@ -60,7 +61,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Message:
-    """tensors: float32 or float64, at most four dimensions."""
+    """tensors: float32, float64 or int64, at most four dimensions."""
 
     op: Op
     integers: tuple[int, ...] = ()
