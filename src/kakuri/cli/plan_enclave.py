@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from kakuri import enclave
 from kakuri.cli.inputs import read_labels, read_samples
 from kakuri.cli.output import JsonOption, output_of
 from kakuri.cli.rooms import ModelArgument, input_shape, load_model
+from kakuri.enclave import optee
 from kakuri.enclave.advice_picture import picture
 from kakuri.enclave.advisor import advise
 from kakuri.enclave.leaks import Samples
@@ -27,6 +29,18 @@ SecureMemoryOption = Annotated[
     str, typer.Option("--secure-memory", help="What weights, activations and boundary inside may take.")
 ]
 
+
+class BackendName(enum.Enum):
+    PROCESS = "process"
+    OPTEE = "optee"
+
+
+BackendOption = Annotated[
+    BackendName, typer.Option("--backend", help="A sandboxed process, or a Trusted Application for OP-TEE.")
+]
+AnswerOption = Annotated[
+    str, typer.Option("--answer", help="optee: what leaves the TEE: full, rounded:N or label.", show_default="full")
+]
 SamplesOption = Annotated[
     list[Path] | None,
     typer.Option(
@@ -43,6 +57,8 @@ def command(
     *,
     layers: LayersOption = "0:",
     secure_memory: SecureMemoryOption = "10 MiB",
+    backend: BackendOption = BackendName.PROCESS,
+    answer: AnswerOption = "",
     advised: Annotated[bool, typer.Option("--advise", help="Attack every cut instead; takes minutes.")] = False,
     members: SamplesOption = None,
     inputs: SamplesOption = None,
@@ -59,7 +75,7 @@ def command(
     """Say what a partition takes and who sees what; touches no key."""
     output, net = output_of(context), load_model(source)
     if not advised:
-        made = enclave.plan(net, layers=layers, secure_memory=secure_memory)
+        made = planned(net, layers, secure_memory, backend, answer)
         output.result(made.to_dict(), str(made))
         return
     if not members or not inputs or labels is None or len(labels) != 2:
@@ -72,6 +88,17 @@ def command(
         with atomic_write(to, overwrite=True) as file:
             file.write(picture(advice).encode())
     output.result(advice.to_dict(), str(advice))
+
+
+def planned(
+    net: ir.Model, layers: str, secure_memory: str, backend: BackendName, answer: str
+) -> enclave.EnclavePlan | optee.OpteePlan:
+    """Raises KK-C04 for an answer that the process backend does not have."""
+    if backend is BackendName.OPTEE:
+        return optee.plan(net, layers=layers, answer=answer or "full", memory=secure_memory)
+    if answer:
+        raise KakuriError("KK-C04", "--answer is the Trusted Application's", got=answer, hint="--backend optee")
+    return enclave.plan(net, layers=layers, secure_memory=secure_memory)
 
 
 def _samples(net: ir.Model, paths: list[Path], labels: Path) -> Samples:

@@ -18,11 +18,13 @@ import numpy as np
 import pytest
 
 import kakuri as kk
+from kakuri.cli.main import main
 from kakuri.enclave import optee
 from kakuri.enclave.optee import project
 from kakuri.errors import KakuriError
 from kakuri.trust.device_key import Recipient
 from kakuri.trust.signing import Signer
+from kakuri.trust.wrapping_key import WrappingKey
 from tests.unit.model.darknet_files import lenet
 
 HOST = Path(__file__).with_name("optee_host")
@@ -251,6 +253,24 @@ def test_for_arm64_it_fits_the_memory_that_it_names_or_is_refused(net, tmp_path)
     assert problem.got == f"{plan.used_bytes} bytes"
     assert problem.limit == f"{128 << 10} bytes"
     assert "layer4" in problem.where
+
+
+@pytest.mark.skipif(shutil.which("aarch64-linux-gnu-gcc") is None, reason="no compiler for arm64")
+def test_the_command_line_plans_and_builds_it(net, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    model = lenet(np.random.default_rng(5), side=14).save(tmp_path)
+    common = ["enclave", str(model), "--layers", "9:10", "--backend", "optee", "--answer", "label"]
+    assert main(["plan", *common]) == 0
+    assert "what leaves is the label alone" in capsys.readouterr().out
+    assert main(["build", *common, "-o", "out", "--for", "09" + 31 * "00"]) == 0
+    made = {str(path.relative_to("out")) for path in Path("out").rglob("*") if path.is_file()}
+    assert made >= {"sealed.bin", "GUARANTEE.txt", "ta/Makefile", "ta/sub.mk", "ta/user_ta_header_defines.h"}
+    assert made >= {"host/Makefile", "host/client.c", "host/main.c", "before.onnx"}
+    assert main(["build", *common, "-o", "out", "--for", "09" + 31 * "00"]) == 4
+    assert main(["build", "enclave", str(model), "--answer", "label", "-o", "net.kkr", "--for", "d.kkey"]) == 2
+    WrappingKey.generate().save(tmp_path / "shared.kkey")
+    assert main(["build", *common, "-o", "other", "--for", "shared.kkey"]) == 5
+    capsys.readouterr()
 
 
 def test_answers_that_make_no_sense_are_refused(net):
