@@ -13,6 +13,7 @@ _BENCHMARKS = {
     "encrypted-cifar10": "kakuri.bench.encrypted_cifar10",
     "codegen": "kakuri.bench.codegen",
     "codegen-levels": "kakuri.bench.codegen_levels",
+    "codegen-arm64": "kakuri.bench.codegen_arm64",
     "enclave-lenet": "kakuri.bench.enclave_lenet",
     "offload-training": "kakuri.bench.offload_training",
     "offload-blinding": "kakuri.bench.offload_blinding",
