@@ -1,8 +1,8 @@
 """Generated C for ARM64 without an ARM64 machine: the same outputs under qemu-user, and instructions per inference.
 
-Settings: ``models``, as in ``codegen``. Cases are the files' names. ``instructions``: what one more inference adds to a
-run, as a plugin of QEMU counts them; it is exact and says nothing about time. ``largest_relative_difference``: to the
-source model, as in ``codegen``.
+Settings: ``models``, as in ``codegen``. Cases are the files' names and the target. ``instructions``: what one more
+inference adds to a run, as a plugin of QEMU counts them: right to some hundreds, which the C library's printing takes,
+and no statement about time. ``largest_relative_difference``: to the source model, as in ``codegen``.
 Needs: ``aarch64-linux-gnu-gcc``, ``qemu-aarch64`` with plugins (Debian: gcc-aarch64-linux-gnu, qemu-user) and a C
 compiler.
 """
@@ -23,13 +23,14 @@ from kakuri.bench.rows import Options, Row
 from kakuri.codegen.examples import random_inputs
 from kakuri.errors import KakuriError
 
+TARGETS = ("arm64", "arm64-dotprod")
 _TOOLS = ("aarch64-linux-gnu-gcc", "qemu-aarch64", "cc")
 _COUNT = re.compile(r"^instructions (\d+)$", re.MULTILINE)
 _SECONDS = 3600
 
 
 def run(options: Options) -> list[Row]:
-    """One row per network. Raises KK-C23 without models, KK-C21 without the tools."""
+    """One row per network and target. Raises KK-C23 without models, KK-C21 without the tools."""
     missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
     if missing:
         hint = "apt-get install gcc-aarch64-linux-gnu qemu-user"
@@ -40,16 +41,16 @@ def run(options: Options) -> list[Row]:
             continue
         options.report(f"{path.stem}: generating, compiling, emulating")
         try:
-            rows.append(_case(path))
+            rows += [_case(path, target) for target in TARGETS]
         except KakuriError as error:
             options.report(f"{path.stem}: left out: {error.problem}")
     return rows
 
 
-def _case(path: Path) -> Row:
+def _case(path: Path, target: str) -> Row:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source = codegen.plan(model.load(path), target="arm64").build(folder / "project")
+        source = codegen.plan(model.load(path), target=target).build(folder / "project")
         inputs = random_inputs(source.plan.program, np.random.default_rng(0))
         difference = source.check(inputs).worst.relative
         (folder / "in").write_bytes(b"".join(array.tobytes() for array in inputs))
@@ -63,7 +64,7 @@ def _case(path: Path) -> Row:
             "program_bytes": program.stat().st_size,
             "arena_bytes": source.plan.program.arena_bytes,
         }
-        return Row("kakuri", path.stem, figures)
+        return Row("kakuri", f"{path.stem}/{target}", figures)
 
 
 def _instructions(program: Path, plugin: Path, folder: Path, runs: int) -> int:

@@ -32,9 +32,10 @@ def test_levels(options: bench.Options) -> None:
 
 @pytest.mark.skipif(not EMULATOR, reason="no cross compiler")
 def test_arm64(options: bench.Options) -> None:
-    (row,) = bench.run("codegen-arm64", options)["rows"]
+    row, other = bench.run("codegen-arm64", options)["rows"]
+    assert (row["case"], other["case"]) == ("net/arm64", "net/arm64-dotprod")
     assert row["largest_relative_difference"] < 1e-5
-    assert row["instructions"] == bench.run("codegen-arm64", options)["rows"][0]["instructions"]
+    assert abs(row["instructions"] / other["instructions"] - 1) < 0.05  # float32 needs no products of bytes
     products = 64 * 24 * 24 * 9  # of the second convolution alone; four to a vector
     assert products / 8 < row["instructions"] < 100 * products
 
