@@ -37,7 +37,7 @@ from kakuri.trust import SeededRandomness, SystemEntropy
 
 STATIC_LIMIT, MOMENT_LIMIT = 0.01, 0.05
 """What levels 3 and 4 promise: the share of weights that static attacks get, and that one moment of level 4 shows."""
-_RUN_SECONDS, _QUESTIONS, _REBUILT = 4.0, 32, 0.99
+_RUN_SECONDS, _QUESTIONS, _REBUILT, _FEWEST = 4.0, 32, 0.99, 32
 Report = Callable[[str], None]
 
 
@@ -211,11 +211,11 @@ def rebuilt_agreement(net: ir.Model, subject: Subject, random: SeededRandomness)
     its own mean, so that a network which always prefers the same output gives nothing away."""
     content, noise = subject.artefact.content, random.child("noise").generator()
     copy = subject.net.clone()
-    for name, array in subject.truth.own.items():
-        if array.dtype == np.float32 and found_in(content, array) < _REBUILT:
-            fan_in = max(1, array.size // max(1, array.shape[0]))
-            guess = noise.standard_normal(array.shape) / math.sqrt(fan_in)
-            copy.graph.initializers[name].const_value = ir.tensor(guess.astype(np.float32))
+    own = subject.truth.own
+    integers = any(array.dtype != np.float32 and array.size >= _FEWEST for array in own.values())
+    for name, array in own.items():
+        if array.size >= _FEWEST and (array.dtype != np.float32) == integers and found_in(content, array) < _REBUILT:
+            copy.graph.initializers[name].const_value = ir.tensor(_noise(array, noise))
     output = net.graph.outputs[0].name or ""
     names = subject.program.input_names
     asked = [dict(zip(names, arrays, strict=True)) for arrays in _questions(subject.program, _QUESTIONS, random)]
@@ -225,6 +225,16 @@ def rebuilt_agreement(net: ir.Model, subject: Subject, random: SeededRandomness)
         answers.append(np.stack([answer(inputs)[0].reshape(-1) for inputs in asked]))
     ours, theirs = (found - found.mean(axis=0) for found in answers)
     return float((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean())
+
+
+def _noise(array: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
+    """Of the shape and type of ``array``, and of the size that weights usually have."""
+    if array.dtype == np.float32:
+        fan_in = max(1, array.size // max(1, array.shape[0]))
+        return (random.standard_normal(array.shape) / math.sqrt(fan_in)).astype(np.float32)
+    spread = random.standard_normal(array.shape) * 40 + (0 if array.dtype == np.int8 else 128)
+    limits = (-127, 127) if array.dtype == np.int8 else (0, 255)
+    return np.clip(np.rint(spread), *limits).astype(array.dtype)
 
 
 def _questions(program: Program, count: int, random: SeededRandomness) -> list[list[NDArray[Any]]]:

@@ -13,6 +13,7 @@ _BENCHMARKS = {
     "encrypted-cifar10": "kakuri.bench.encrypted_cifar10",
     "codegen": "kakuri.bench.codegen",
     "codegen-levels": "kakuri.bench.codegen_levels",
+    "codegen-arm64": "kakuri.bench.codegen_arm64",
     "enclave-lenet": "kakuri.bench.enclave_lenet",
     "personal-lfw": "kakuri.bench.personal_lfw",
     "enclave-loading": "kakuri.bench.enclave_loading",

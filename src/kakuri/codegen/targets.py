@@ -64,6 +64,7 @@ AVX2 = Isa(
 )
 SSE = Isa("sse2", "KK_SSE", 4, 4, 2, 4, 2)
 NEON = Isa("neon", "KK_NEON", 4, 8, 4, 8, 4)
+NEON_DOT = replace(NEON, name="neondot", flags=("-march=armv8.2-a+dotprod",))
 PLAIN = Isa("plain", "KK_PLAIN", 4, 4, 2, 4, 2)
 
 
@@ -94,6 +95,7 @@ TARGETS = {
         Target("x86-64-avx2", (AVX2,), "cc"),
         Target("x86-64-sse2", (SSE,), "cc"),
         Target("arm64", (NEON,), "aarch64-linux-gnu-gcc", "qemu-aarch64"),
+        Target("arm64-dotprod", (NEON_DOT,), "aarch64-linux-gnu-gcc", "qemu-aarch64"),
         Target("plain", (PLAIN,), "cc"),
     )
 }

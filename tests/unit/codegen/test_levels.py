@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def test_layers_and_outputs_agree_with_the_model(tmp_path: Path, level: int, wei
 
 
 @pytest.mark.needs_models
+@pytest.mark.skipif("KAKURI_MODELS" not in os.environ, reason="set KAKURI_MODELS to a folder with tflite/*.tflite")
 @pytest.mark.parametrize("level", [2, 4])
 def test_quantised_networks_stay_exact(tmp_path: Path, level: int) -> None:
     net = kk.load(Path(os.environ["KAKURI_MODELS"]) / "tflite" / "mlperf_tiny_kws_i8.tflite")
@@ -138,6 +140,20 @@ def test_the_weights_are_in_no_file(level: int) -> None:
     sealed = b"".join(plan(level).files().values())
     assert len(parts) > 1000
     assert not any(part in sealed for part in parts)
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
+def test_the_cmake_project_of_a_sealed_level_builds_and_runs(tmp_path: Path) -> None:
+    source = plan(3).build(tmp_path)
+    for command in (["cmake", "-S", ".", "-B", "b"], ["cmake", "--build", "b"]):
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "in").write_bytes(image().tobytes())
+    (tmp_path / "key").write_bytes(KEY)
+    subprocess.run(["b/infer_main", "in", "out", "1", "key"], cwd=tmp_path, check=True, capture_output=True)
+    got = np.frombuffer((tmp_path / "out").read_bytes(), np.float32)
+    assert np.array_equal(got, source.run(image())[0].reshape(-1))
+    listed = subprocess.run(["nm", "b/infer_main"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "no symbols" in listed.stderr
 
 
 @pytest.mark.parametrize("level", [3, 4])

@@ -26,7 +26,10 @@ slow, arm = pytest.mark.slow, shutil.which("qemu-aarch64") is None or shutil.whi
 TARGETS = [
     "x86-64-avx512vnni",
     *(pytest.param(name, marks=slow) for name in ("x86-64-avx512", "x86-64-avx2", "x86-64-sse2", "plain")),
-    pytest.param("arm64", marks=[slow, pytest.mark.skipif(arm, reason="no cross compiler")]),
+    *(
+        pytest.param(name, marks=[slow, pytest.mark.skipif(arm, reason="no cross compiler")])
+        for name in ("arm64", "arm64-dotprod")
+    ),
 ]
 
 

@@ -80,6 +80,30 @@ def layouts(array: Array) -> Iterator[list[bytes]]:
         return
     yield [np.ascontiguousarray(matrix).tobytes()]
     yield from _panels(matrix)
+    if array.dtype.itemsize == 1:
+        for signed in (matrix.view(np.int8), (matrix.view(np.uint8) ^ 128).view(np.int8)):
+            for segments in _segments(array.shape):
+                yield _quads(signed, segments)
+
+
+def _segments(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """How many runs of rows a kernel's matrix may be read in: one, a row of taps each, a tap each."""
+    return (1,) if len(shape) == 2 else tuple(dict.fromkeys((1, shape[2], shape[2] * shape[3])))
+
+
+def _quads(matrix: Array, segments: int) -> list[bytes]:
+    """Panels of 32 columns of four rows each, every segment of rows padded to a multiple of four."""
+    rows, columns = matrix.shape
+    filled = np.zeros((segments, -(-rows // segments // 4) * 4, columns), np.int8)
+    filled[:, : rows // segments] = matrix.reshape(segments, -1, columns)
+    quads = filled.reshape(-1, 4, columns).transpose(0, 2, 1)
+    pieces = []
+    for start in range(0, columns, 32):
+        part = quads[:, start : start + 32]
+        padded = np.zeros((len(quads), -(-part.shape[1] // 8) * 8, 4), np.int8)
+        padded[:, : part.shape[1]] = part
+        pieces.append(padded.tobytes())
+    return pieces
 
 
 def _panels(matrix: Array) -> Iterator[list[bytes]]:
