@@ -59,6 +59,7 @@ ROOM_COMMANDS = {
     ("plan", "offload"): "plan_offload",
     ("audit", "offload"): "audit_offload",
     ("worker", "identity"): "worker_identity",
+    ("worker", "place"): "worker_place",
 }
 
 
