@@ -62,6 +62,7 @@ ROOM_COMMANDS = {
     ("audit", "offload"): "audit_offload",
     ("worker", "identity"): "worker_identity",
     ("audit", "codegen"): "audit_codegen",
+    ("worker", "place"): "worker_place",
 }
 
 

@@ -16,7 +16,7 @@ import typer
 from kakuri.cli.output import JsonOption
 from kakuri.errors import KakuriError
 
-ACTIONS = ("identity", "serve")
+ACTIONS = ("identity", "place", "serve")
 
 
 def command(

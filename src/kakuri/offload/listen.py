@@ -37,7 +37,10 @@ def listen(
     with waiting:
         ready(Address(address.host, waiting.getsockname()[1]))
         while True:
-            connection, (host, port, *_) = waiting.accept()
+            try:
+                connection, (host, port, *_) = waiting.accept()
+            except ConnectionAbortedError:
+                continue
             try:
                 link = Stream(peers.wrap(connection, f"{host}:{port}"))
                 _served(link, device)

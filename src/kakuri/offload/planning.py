@@ -96,12 +96,20 @@ class OffloadPlan:
             ("offloaded", f"{len(self.layers)} layers, {d['offloaded_weights']} weights: {shapes}"),
             ("in the master", f"{d['other_parameters']} parameters, everything that is not a product"),
             *(("", f"{name}: {why}") for name, why in self.kept.items()),
-            ("updates", f"{self.update} (auto: on workers for SGD, in the master for any other optimizer)"),
-            ("key rotation", f"every {self.rotate_every} epoch(s)" if self.rotate_every else "only when asked for"),
-            ("journal", f"up to {bytes_text(self.settings.journal_bytes)} in the master's memory"),
+            *self._upkeep(),
             ("master", "a plain process: NOT a trusted execution environment, for development only"),
         ]
         return "\n".join(f"{name:14} {value}" for name, value in rows) + "\n" + str(self.threat)
+
+    def _upkeep(self) -> list[tuple[str, str]]:
+        """Rows of the text about what happens between products."""
+        if isinstance(self.tier, AdditiveShares):
+            return [("updates", "in the master"), ("key rotation", "none to rotate: every product is shared afresh")]
+        return [
+            ("updates", f"{self.update} (auto: on workers for SGD, in the master for any other optimizer)"),
+            ("key rotation", f"every {self.rotate_every} epoch(s)" if self.rotate_every else "only when asked for"),
+            ("journal", f"up to {bytes_text(self.settings.journal_bytes)} in the master's memory"),
+        ]
 
     def build(
         self, optimizer: torch.optim.Optimizer, data: Iterable[Any] | None = None, *, log: AuditLog | None = None

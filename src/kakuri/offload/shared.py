@@ -128,6 +128,6 @@ def _asked(place: Place, message: Message, shape: tuple[int, int]) -> Tensor | s
         (part,) = answer.tensors
         if part.shape != shape or part.dtype != torch.int64:
             raise misfit(place)
-        return part
+        return part.clone()  # what a worker shares it can still change
     except KakuriError as error:
         return fault(error)

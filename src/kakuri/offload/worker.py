@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import socket
 import sys
+import threading
 
 import torch
 
@@ -37,6 +39,8 @@ def main() -> None:
             channel = Channel(connection)
             serve(channel, Core(options.device, channel.room))
         return
+    if options.attached:
+        threading.Thread(target=_end_with_input, daemon=True).start()
     try:
         listen(options.listen, options.identity, options.master, options.device, _announce)
     except KakuriError as error:
@@ -48,6 +52,7 @@ def _options() -> argparse.Namespace:
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--socket", type=int)
     place.add_argument("--listen", type=_address)
+    parser.add_argument("--attached", action="store_true", help="end when standard input ends")
     parser.add_argument("--identity")
     parser.add_argument("--master")
     parser.add_argument("--device", default="cpu")
@@ -63,6 +68,13 @@ def _address(text: str) -> Address:
     if found is None:
         raise argparse.ArgumentTypeError("not HOST:PORT")
     return found
+
+
+def _end_with_input() -> None:
+    """For whoever starts a worker and may die first."""
+    while sys.stdin.buffer.read(1 << 16):
+        pass
+    os._exit(0)
 
 
 def _announce(address: Address) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from kakuri.offload.recording import Recording, record
 SIZE = 64
 
 
+@functools.cache
 def recording(tier: str) -> Recording:
     torch.manual_seed(0)
     net = nn.Sequential(

@@ -249,6 +249,7 @@ def test_what_a_plan_with_shares_refuses() -> None:
     assert len(plan.layers) == 4
     assert "no two workers collude" in str(plan)
     assert "when two of the four workers" in str(plan)
+    assert "shared afresh" in str(plan)
 
 
 def test_a_worker_refuses_shares_that_do_not_fit() -> None:
