@@ -15,7 +15,7 @@ import torch
 
 from kakuri.bench.rows import Options, Row
 from kakuri.offload.masks import MaskKey
-from kakuri.offload.tiers import TIERS, AdditiveShares, Tier
+from kakuri.offload.tiers import BLINDING, Tier
 from kakuri.trust import SystemEntropy
 
 SHAPES = ((1024, 1024), (8192, 144))
@@ -25,8 +25,7 @@ def run(options: Options) -> list[Row]:
     """Per tier and shape a row of ours and one of copying as many bytes; ``ratio`` is copy time over blinding time."""
     torch.set_num_threads(options.threads)
     rows: list[Row] = []
-    blinding = {name: tier for name, tier in TIERS.items() if not isinstance(tier, AdditiveShares)}
-    for name, tier in blinding.items():
+    for name, tier in BLINDING.items():
         for shape in SHAPES:
             case = f"{name}/{shape[0]}x{shape[1]}"
             if options.case in case:

@@ -56,7 +56,8 @@ def _node_address() -> str:
     """Of the machine that this actor runs on, as the cluster's other machines reach it."""
     import ray  # noqa: PLC0415  (only in an actor)
 
-    return str(ray.util.get_node_ip_address())
+    node: Any = ray.util  # has no types
+    return str(node.get_node_ip_address())
 
 
 @contextlib.contextmanager

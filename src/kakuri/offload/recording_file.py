@@ -22,7 +22,7 @@ from safetensors import numpy as safetensors
 from kakuri.errors import KakuriError
 from kakuri.files import atomic_write, read_bounded
 from kakuri.offload.recording import Recording
-from kakuri.offload.tiers import TIERS
+from kakuri.offload.tiers import BLINDING
 
 MAX_FILE_BYTES = 1 << 31
 _TEXTS = ("tier", "layer")
@@ -58,7 +58,7 @@ def load(path: Path | str) -> Recording:
     if set(tensors) != wanted:
         raise _refused(path, f"names {', '.join(sorted(tensors))[:200]}")
     texts = {name: _text(tensors[name], path, name) for name in _TEXTS}
-    if texts["tier"] not in TIERS:
+    if texts["tier"] not in BLINDING:
         raise _refused(path, f"a tier {texts['tier']!r}")
     _check(tensors, path)
     arrays: dict[str, Any] = {name: tensors[name] for name in _ARRAYS}

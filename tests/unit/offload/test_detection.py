@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kakuri.offload.masks import MaskKey
 from kakuri.offload.sgd import SgdStep, update
-from kakuri.offload.tiers import TIERS, Blinding, Tier
+from kakuri.offload.tiers import BLINDING, Blinding, Tier
 from kakuri.offload.verify import Fingerprint, Seen, State, probes_for
 from kakuri.trust import SystemEntropy
 
@@ -72,7 +72,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("tier", TIERS.values(), ids=lambda tier: tier.name)
+@pytest.mark.parametrize("tier", BLINDING.values(), ids=lambda tier: tier.name)
 @pytest.mark.parametrize(
     ("honest", "wrong"),
     [(3_000, 500), pytest.param(500_000, 50_000, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])],

@@ -14,7 +14,7 @@ import kakuri as kk
 from kakuri import offload
 from kakuri.errors import KakuriError, KakuriWarning
 from kakuri.offload.masks import MaskKey
-from kakuri.offload.tiers import TIERS, Blinding, Tier
+from kakuri.offload.tiers import BLINDING, Blinding, Tier
 from kakuri.trust import SystemEntropy
 from kakuri.trust.audit_log import AuditLog, verify
 
@@ -166,7 +166,7 @@ def test_keys_rotate_at_epochs_and_blinded_weights_change(every: int, rotations:
     assert changed == [bool(every and epoch % every == 0) for epoch in (1, 2, 3)]
 
 
-@pytest.mark.parametrize("tier", TIERS.values(), ids=lambda tier: tier.name)
+@pytest.mark.parametrize("tier", BLINDING.values(), ids=lambda tier: tier.name)
 @pytest.mark.parametrize("size", [1, 2, 3, 27, 64, 100, 576])
 def test_masks_undo_themselves_and_differ(tier: Tier, size: int) -> None:
     key = MaskKey(SystemEntropy())

@@ -12,13 +12,12 @@ from kakuri.offload.tiers.block_orthogonal import BlockOrthogonal
 from kakuri.offload.tiers.signed_permutation import SignedPermutation
 from kakuri.offload.tiers.tier import Blinding, Left, Right, Tier
 
-__all__ = ["TIERS", "AdditiveShares", "Blinding", "Left", "Right", "Scheme", "Tier", "tier"]
+__all__ = ["BLINDING", "TIERS", "AdditiveShares", "Blinding", "Left", "Right", "Scheme", "Tier", "tier"]
 
 Scheme = Tier | AdditiveShares
 
-TIERS: Mapping[str, Scheme] = MappingProxyType(
-    {"T1": SignedPermutation(), "T2": BlockOrthogonal(), "T3": AdditiveShares()}
-)
+BLINDING: Mapping[str, Tier] = MappingProxyType({item.name: item for item in (SignedPermutation(), BlockOrthogonal())})
+TIERS: Mapping[str, Scheme] = MappingProxyType({**BLINDING, "T3": AdditiveShares()})
 
 
 def tier(name: str) -> Scheme:
