@@ -185,7 +185,7 @@ def _parameters(net: ir.Model) -> dict[str, NDArray[Any]]:
     for name, value in net.graph.initializers.items():
         if value.const_value is not None:
             array = np.asarray(value.const_value.numpy())
-            if array.dtype in (np.float32, np.int8, np.uint8) and array.size > 1:
+            if array.dtype in (np.float32, np.int8, np.uint8) and array.size > 1 and array.min() < array.max():
                 found[name] = array
     return found
 

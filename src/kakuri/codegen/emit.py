@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
+import re
 from collections.abc import Iterable, Mapping
 
 from kakuri.codegen import interface, project
@@ -20,6 +21,7 @@ from kakuri.codegen.protect.seal import places, seal
 from kakuri.codegen.targets import Isa, Target
 
 Files = Mapping[str, bytes]
+_WHOLE = re.compile(r"(\.\w+ = -?\d+)(?=[,}])")
 SIDE_BY_SIDE = ("embedded", "external")
 _ORDER = ("maths.h", "conv.h", "depthwise.h", "levels.h", "dot.h", "dot_depthwise.h")
 
@@ -83,6 +85,7 @@ def _steps(program: Program, entry: str, form: Form, *, comments: bool) -> str:
     kind = "KK_INLINE" if form.stripped else "KK_FUNCTION"
     result, signature = ("int", interface.RUN_BY_PANEL) if form.by_panel else ("void", interface.RUN)
     bodies = _opened_bodies(program) if form.by_panel else [operation.body() for operation in program.operations]
+    bodies = [_without_tables(body) for body in bodies] if form.stripped else bodies
     for index, (operation, body) in enumerate(zip(program.operations, bodies, strict=True)):
         remark = f"/* {_comment(operation.name)} */\n" if comments else ""
         parts.append(f"{remark}{kind} {result} s{index}({signature})\n{{\n{_indented(body)}\n}}")
@@ -118,6 +121,16 @@ def _opened_bodies(program: Program) -> list[str]:
             lines += ["{", _indented(part.operation.body()), "}"]
         bodies.append("\n".join([*lines, "return 0;"]))
     return bodies
+
+
+def _without_tables(body: str) -> str:
+    """Constants of kernels computed where they are used: a compiler that knew them would make tables of them."""
+    lines = body.split("\n")
+    tables = [index for index, line in enumerate(lines) if line.lstrip().startswith("KK_TABLE")]
+    for index in tables:
+        lines[index] = _WHOLE.sub(r"\1 + kk_nothing", lines[index])
+    unknown = ["int kk_nothing = 0;", '__asm__("" : "+r"(kk_nothing));'] if tables else []
+    return "\n".join(unknown + lines)
 
 
 def _indented(text: str) -> str:

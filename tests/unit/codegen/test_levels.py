@@ -15,7 +15,10 @@ import pytest
 from onnx import helper
 
 import kakuri as kk
+from kakuri.attacks.extraction import Artefact
+from kakuri.attacks.extraction.size_tables import SizeTables
 from kakuri.codegen.built import open_project
+from kakuri.codegen.prepare import prepare
 from kakuri.codegen.protect.channels import analyse
 from kakuri.codegen.protect.draws import Draws
 from kakuri.codegen.protect.permute import permute
@@ -83,6 +86,8 @@ def test_quantised_networks_stay_exact(tmp_path: Path, level: int) -> None:
     shape = source.plan.program.inputs[0].shape
     sound = np.random.default_rng(2).integers(-128, 128, shape, np.int8)
     assert source.check(sound).worst.absolute == 0
+    found = analyse(prepare(net))
+    assert sum(not found.is_pinned(group) for group in range(len(found.sizes))) >= 4
 
 
 @pytest.mark.parametrize("level", [0, 1, 2, 3, 4])
@@ -131,6 +136,8 @@ def test_no_symbols_from_level_1(tmp_path: Path) -> None:
     exported = subprocess.run(["nm", "-D", "--defined-only", path], capture_output=True, text=True, check=True).stdout
     assert "no symbols" in names.stderr
     assert [line.split()[-1] for line in exported.splitlines()] == ["infer"]
+    sizes = SizeTables().claim(Artefact("library", {"so": path.read_bytes()}), np.random.default_rng(0))
+    assert not sizes & {(27, 24), (216, 24), (24, 40), (40, 16), (896, 64), (64, 5)}
 
 
 @pytest.mark.parametrize("level", [3, 4])

@@ -13,8 +13,10 @@ from onnx import TensorProto, helper
 
 import kakuri as kk
 from kakuri.codegen.kernels.integer.pairs import quick_sum
+from kakuri.codegen.prepare import prepare
 from kakuri.errors import KakuriError
 from kakuri.model.importers.tflite.load import convert
+from kakuri.model.quantized import regions
 from kakuri.model.quantized.fixed_point import multiply, quantize_multiplier
 from tests.unit.codegen.together import Together, mark
 from tests.unit.model.builders import loaded, model
@@ -152,3 +154,12 @@ def test_halves_at_a_border(marked: bool, tmp_path: Path) -> None:
     got = kk.codegen.plan(net, target="x86-64-sse2").build(tmp_path).run(x)[0]
     expected = [1, -1, 2, -2, 3, 124, -131, 0] if marked else [0, 0, 2, -2, 2, 124, -131, 0]
     assert got.tolist() == [min(max(v + 3, -128), 127) for v in expected]
+
+
+@pytest.mark.parametrize("name", ["int8 mean", "uint8 mean", "int8 mean kept"])
+def test_a_mean_keeps_its_own_rounding(name: str) -> None:
+    """An average over a window rounds otherwise than a mean."""
+    (before,), (after,) = regions(convert(ALL[name])), regions(prepare(convert(ALL[name])))
+    assert before.core is not None
+    assert after.core is not None
+    assert before.core.op_type == after.core.op_type == "ReduceMean"

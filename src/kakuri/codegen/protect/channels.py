@@ -153,7 +153,8 @@ def _same(found: Channels, node: ir.Node) -> None:
     """One computed input; what comes out has its channels where they were, or flattened."""
     source, target = required_input(node), node.outputs[0]
     before, after = static_shape(source), static_shape(target)
-    stepped = node.op_type in {"QuantizeLinear", "DequantizeLinear"} and math.prod(parameter(node, 1) or (2,)) != 1
+    steps = parameter(node, 1) if node.op_type in {"QuantizeLinear", "DequantizeLinear"} else ()
+    stepped = steps is None or math.prod(steps) != 1
     if source not in found.axes or len(after) < 2 or before[0] != after[0] or len(node.outputs) > 1 or stepped:
         _other(found, node)
     elif before[1] == after[1] and (node.op_type not in _MOVING or math.prod(before) == math.prod(after)):

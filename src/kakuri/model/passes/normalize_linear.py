@@ -8,7 +8,7 @@ Ensures:
 - a constant per channel added to the exclusive result of a Conv is the Conv's bias;
 - Conv, AveragePool and MaxPool state kernel_shape, strides, dilations, pads (and group); auto_pad is gone;
 - GlobalAveragePool and ReduceMean over all spatial axes are AveragePool over the whole map, followed by Flatten when
-  the axes are dropped;
+  the axes are dropped; but not the ReduceMean of a quantised region, which keeps its rounding;
 - a Reshape, Squeeze or Flatten that makes (1, C, H, W) into (1, C H W) is Flatten(axis=1); those that change nothing
   are gone.
 Does not guarantee: bit-equal float results where weights are scaled by alpha or beta.
@@ -34,6 +34,7 @@ from kakuri.model.graph import (
     static_shape,
     text,
 )
+from kakuri.model.quantized.reading import region_of
 
 
 def normalize_linear(net: ir.Model) -> ir.Model:
@@ -193,7 +194,7 @@ def _average_all(edit: Editor, node: ir.Node) -> ir.Value:
 
 def _reduce_mean(edit: Editor, node: ir.Node) -> None:
     """ReduceMean over every spatial axis, and no other."""
-    if not is_op(node, "ReduceMean"):
+    if not is_op(node, "ReduceMean") or _rounds_as_its_source(node):
         return
     shape, axes = static_shape(required_input(node)), constant(input_of(node, 1))
     if axes is None or len(shape) < 3 or 0 in shape:
@@ -212,6 +213,12 @@ def _reduce_mean(edit: Editor, node: ir.Node) -> None:
     if producer is not None:
         producer.name = f"{node.name}.pool"
     edit.substitute(node, flat)
+
+
+def _rounds_as_its_source(node: ir.Node) -> bool:
+    """Whether ``node`` is the core of a quantised region: another operator would round otherwise."""
+    found = (region_of(reader) for reader in node.outputs[0].consumers() if is_op(reader, "QuantizeLinear"))
+    return any(region is not None and region.core is node for region in found)
 
 
 def _flatten(edit: Editor, node: ir.Node) -> None:

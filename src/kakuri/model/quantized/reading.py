@@ -21,6 +21,7 @@ from kakuri.model.graph import constant, input_of, integer, is_op, required_inpu
 from kakuri.model.quantized.fixed_point import round_away
 
 SOURCE_KEY = "kakuri.source"
+_FAR = np.float32(1 << 20)  # steps beyond every level of an integer type
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,9 @@ def _bounds(node: ir.Node, clamp: ir.Node | None) -> tuple[int, int]:
         else [np.zeros((), np.float32), None]
     )
     point, scale = int(output.zero_point[0]), output.scale[0]
-    marks = [None if item is None else point + int(round_away(np.float32(item.item()) / scale)) for item in bounds]
+    with np.errstate(over="ignore"):  # a bound may lie beyond every number of steps
+        steps = [None if item is None else np.float32(item.item()) / scale for item in bounds]
+    marks = [None if item is None else point + int(round_away(np.clip(item, -_FAR, _FAR))) for item in steps]
     return (
         low if marks[0] is None else max(low, marks[0]),
         high if marks[1] is None else min(high, marks[1]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import resource
 
@@ -42,3 +43,10 @@ def test_damaged_files():
 @pytest.mark.parametrize("seed", range(10, 15))
 def test_many_damaged_files(seed):
     assert survivors(seed, 20_000) > 0
+
+
+def test_a_mutant_whose_clamp_is_beyond_every_level_loads_or_is_refused():
+    """Found by a long run: a subnormal scale made the clamp infinitely many steps wide."""
+    rng = random.Random(11 * 1_000_003 + 17152)
+    with contextlib.suppress(KakuriError):
+        convert(mutate(rng.choice(SEEDS), rng))
