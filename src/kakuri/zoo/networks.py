@@ -165,6 +165,47 @@ class FourLayerCNN(nn.Module):
         return logits
 
 
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, a 1x1 convolution where shapes differ; activation after the sum."""
+
+    def __init__(self, activation_name: str, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.act1 = activation(activation_name)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        same = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride=stride)
+        self.act2 = activation(activation_name)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.bn2(self.conv2(self.act1(self.bn1(self.conv1(x)))))
+        result: Tensor = self.act2(inner + self.shortcut(x))
+        return result
+
+
+class ResNet8(nn.Module):
+    """A residual network of eight layers that count: float32 images (n, 3, 32, 32) in, logits (n, 10) out."""
+
+    def __init__(self, activation_name: str, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, channels, 3, padding=1)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.act1 = activation(activation_name)
+        self.block1 = ResidualBlock(activation_name, channels, channels, 1)
+        self.block2 = ResidualBlock(activation_name, channels, 2 * channels, 2)
+        self.block3 = ResidualBlock(activation_name, 2 * channels, 4 * channels, 2)
+        self.gap = nn.AvgPool2d(8)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(4 * channels, 10)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.block1(self.act1(self.bn1(self.conv1(image))))
+        logits: Tensor = self.fc(self.flatten(self.gap(self.block3(self.block2(x)))))
+        return logits
+
+
 class MnistTeacher(nn.Module):
     """A ReLU network of about 77 thousand parameters, used only in training: (n, 1, 28, 28) in, logits (n, 10) out."""
 
@@ -198,6 +239,11 @@ def three_layer_cnn(activation: str = "square", channels: int = 50) -> ThreeLaye
 def four_layer_cnn(activation: str = "square", channels: int = 64) -> FourLayerCNN:
     """The 4layer-CNN; channels: filters of ``conv2``, 64 in the document and 58, 52 or 45 after pruning."""
     return FourLayerCNN(activation, _checked_channels(channels))
+
+
+def resnet8(activation: str = "swish-rg5-deg2", channels: int = 16) -> ResNet8:
+    """The residual network of MLPerf Tiny's size; channels: filters of ``conv1``. No weights are shipped."""
+    return ResNet8(activation, _checked_channels(channels))
 
 
 def mnist_teacher(width: int = 16) -> MnistTeacher:
