@@ -63,7 +63,7 @@ class Problem:
     @property
     def options(self) -> int:
         """How many (group, class, diagonal) there are."""
-        return self.work.size * self.pair.shape[1] * self.shifts.shape[1]
+        return int(self.work.size * self.pair.shape[1] * self.shifts.shape[1])
 
 
 def pose(
