@@ -148,6 +148,7 @@ def _our_figures(
     case: _Case, answers: list[dict[str, Any]], ready: dict[str, Any], summary: dict[str, Any]
 ) -> dict[str, Any]:
     values = np.asarray([x["values"] for x in answers])
+    predicted = case.plan.to_dict()
     counts = summary["counts"]
     return {
         "packing": case.plan.recipe.packing,
@@ -165,6 +166,9 @@ def _our_figures(
         "evaluation_key_bytes": summary["evaluation_key_bytes"],
         "peak_bytes": summary["peak_bytes"],
         "setup_seconds": ready["setup_seconds"],
+        "predicted_latency_seconds": predicted["estimated_seconds"],
+        "predicted_peak_bytes": predicted["memory_bytes"],
+        **{f"predicted_{name}": predicted[name] for name in ("query_bytes", "answer_bytes", "evaluation_key_bytes")},
     }
 
 

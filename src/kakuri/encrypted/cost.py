@@ -2,48 +2,74 @@
 
 Purpose: what ``plan`` prints before any key exists; ``timing`` estimates seconds.
 Guarantees: sizes are computed from the same parameters that the kernel will use.
-Does not guarantee: the allocator's and Python's own memory.
+Does not guarantee: ``Memory.process`` and ``Memory.program``, which were measured once and differ between machines.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 from kakuri.encrypted.chain import Chain
 from kakuri.encrypted.compile import Compiled
+from kakuri.encrypted.program import Program
 from kakuri.encrypted.schedule import peak_registers
+
+_WORD = 8  # bytes of a residue or a real number
+PROCESS_BYTES = 150 << 20  # resident with Python, NumPy, ONNX and ONNX Runtime, before a program exists
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident bytes, at its peak, of a process that planned, built and answers. keys: unpacked. diagonals, plains:
+    encoded. ciphertexts: as many as live at once. program: constants as real numbers, twice, since compiling leaves as
+    many freed pages behind. process: everything else."""
+
+    keys: int
+    diagonals: int
+    plains: int
+    ciphertexts: int
+    program: int
+    process: int = PROCESS_BYTES
+
+    @property
+    def total(self) -> int:
+        return sum(asdict(self).values())
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """All in bytes. query, answer, keys: on the wire (seeded, bit-packed). memory: of the server at its peak."""
+    """Bytes on the wire (seeded, bit-packed), and in memory."""
 
     evaluation_key_bytes: int
     query_bytes: int
     answer_bytes: int
-    memory_bytes: int
+    memory: Memory
 
 
 def sizes(chain: Chain, compiled: Compiled) -> Sizes:
     program = compiled.program
-    diagonals = sum(
-        len(spec.entries) * (spec.level + 1 + len(chain.special_moduli)) * chain.slots * 8
-        for spec in program.transforms
-    )
     levels = [*program.rotations.values()]
     if program.relinearization_level is not None:
         levels.append(program.relinearization_level)
-    keys = sum(_key_bits(chain, level) for level in levels) // 8
-    limb = chain.n * 8
-    plains = sum((plain.level + 1) * limb for plain in program.plains)
-    ciphertexts = peak_registers(program) * (chain.top_level + 1) * 2 * limb
-    unpacked = sum(2 * digits_at(chain, lv) * (lv + 1 + len(chain.special_moduli)) * limb for lv in levels)
     return Sizes(
-        evaluation_key_bytes=keys,
+        evaluation_key_bytes=sum(_key_bits(chain, level) for level in levels) // 8,
         query_bytes=len(program.inputs) * _limb_bits(chain, chain.top_level) // 8,
         answer_bytes=len(program.outputs) * 2 * _limb_bits(chain, compiled.output_level) // 8,
-        memory_bytes=unpacked + plains + diagonals + ciphertexts,
+        memory=_memory(chain, program, levels),
+    )
+
+
+def _memory(chain: Chain, program: Program, key_levels: Sequence[int]) -> Memory:
+    limb, special = chain.n * _WORD, len(chain.special_moduli)
+    slots = [len(spec.entries) * chain.slots * _WORD for spec in program.transforms]
+    return Memory(
+        keys=sum(2 * digits_at(chain, level) * (level + 1 + special) * limb for level in key_levels),
+        diagonals=sum(n * (spec.level + 1 + special) for n, spec in zip(slots, program.transforms, strict=True)),
+        plains=sum((plain.level + 1) * limb for plain in program.plains),
+        ciphertexts=peak_registers(program) * (chain.top_level + 1) * 2 * limb,
+        program=2 * (sum(slots) + sum(plain.values.nbytes for plain in program.plains)),
     )
 
 

@@ -12,7 +12,7 @@ import math
 import secrets
 import warnings
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -106,7 +106,8 @@ class EncryptedPlan:
             "query_bytes": sizes.query_bytes,
             "answer_bytes": sizes.answer_bytes,
             "peak_ciphertexts": peak_registers(program),
-            "memory_bytes": sizes.memory_bytes,
+            "memory_bytes": sizes.memory.total,
+            "memory_parts_bytes": asdict(sizes.memory),
             "estimated_seconds": seconds(chain, program, this_machine()),
             "error_estimate": self.compiled.error,
             "precision_bits": self.deployment.precision_bits,
@@ -126,7 +127,7 @@ class EncryptedPlan:
             ("key switching", f"{d['key_switching_digits']} digits, special moduli {d['special_moduli_bits']} bits"),
             ("evaluation keys", f"{d['evaluation_key_bytes'] / mib:.0f} MiB ({d['rotation_keys']} rotations)"),
             ("query, answer", f"{d['query_bytes'] / mib:.2f} MiB, {d['answer_bytes'] / mib:.2f} MiB"),
-            ("server memory", f"about {d['memory_bytes'] / mib:.0f} MiB ({d['peak_ciphertexts']} ciphertexts)"),
+            ("server memory", f"about {d['memory_bytes'] / mib:.0f} MiB: " + _parts(d["memory_parts_bytes"])),
             ("time", f"about {d['estimated_seconds']:.2g} s on one core"),
             ("precision", f"{d['precision_bits']} bits after the point (error about {d['error_estimate']:.1e})"),
             ("operations", ", ".join(f"{k} {v}" for k, v in sorted(d["operations"].items()))),
@@ -158,6 +159,10 @@ class EncryptedPlan:
         for message in outside:
             warnings.warn(f"outside the calibrated range: {message}", KakuriWarning, stacklevel=2)
         return outside
+
+
+def _parts(sizes: dict[str, int]) -> str:
+    return ", ".join(f"{name} {size / (1 << 20):.0f}" for name, size in sizes.items() if size >= 1 << 19)
 
 
 def plan(

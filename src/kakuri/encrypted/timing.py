@@ -2,7 +2,7 @@
 
 Purpose: what ``plan`` predicts, and what ranks chains. Four kinds of work, each on one polynomial of n coefficients
 modulo one prime: number-theoretic transforms, multiply-adds in cache, multiply-adds against a switching key (which
-comes from memory), and unpacking a query.
+comes from memory), and checking and unpacking a query.
 Guarantees: counts follow the kernel's algorithms (hybrid key switching, double hoisting, fused rescales).
 Does not guarantee: what a busy machine does; ``calibration`` measures the fastest of several runs.
 """
@@ -19,6 +19,8 @@ from kakuri.encrypted import program as p
 from kakuri.encrypted.chain import Chain
 from kakuri.encrypted.cost import digits_at
 from kakuri.encrypted.program import Program
+
+PASS = 4.0  # multiply-adds in cache that a pass over a polynomial in memory takes
 
 
 @dataclass(frozen=True)
@@ -135,4 +137,4 @@ def _add(work: Work, instruction: p.Instruction, at: _Limbs, program: Program, s
         case p.LinearCombination(_, weights, _, _, _):
             work.products += 2.0 * at.limbs * np.count_nonzero(weights)
         case _:
-            work.products += 2.0 * at.limbs
+            work.products += 2.0 * at.limbs * PASS

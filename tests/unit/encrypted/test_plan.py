@@ -49,6 +49,11 @@ def test_predicted_sizes_are_those_of_real_objects(plan):
         ("evaluation_key_bytes", server.evaluation_key_bytes),
     ):
         assert predicted[name] == pytest.approx(real, rel=0.02), name
+    parts = predicted["memory_parts_bytes"]
+    assert parts["keys"] == pytest.approx(server._keys.memory_bytes, rel=0.05)
+    assert parts["diagonals"] == pytest.approx(sum(d.nbytes for d in server._constants.transforms), rel=0.02)
+    assert parts["plains"] == sum(plain.nbytes for plain in server._constants.plains)
+    assert predicted["memory_bytes"] == sum(parts.values())
 
 
 def test_every_obstacle_is_named_at_once():

@@ -60,11 +60,6 @@ class Problem:
     def pairs(self) -> int:
         return self.target.ciphertexts * self.source.ciphertexts
 
-    @property
-    def options(self) -> int:
-        """How many (group, class, diagonal) there are."""
-        return self.work.size * self.pair.shape[1] * self.shifts.shape[1]
-
 
 def pose(
     linear: Linear,
