@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kakuri.attacks.statistics import Accuracy, Correlation, wilson
+from kakuri.attacks.statistics import Accuracy, Correlation, _correlation, _resampled, wilson
 
 # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
 NEWCOMBE = [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0000, 0.1611), (1, 29, 0.0061, 0.1718)]
@@ -83,3 +83,15 @@ def test_detectable_is_the_value_that_chance_exceeds_that_seldom() -> None:
     assert chance.estimate.value == pytest.approx(0.1, abs=0.003)
     assert 0.15 < chance.detectable < 0.25
     assert Accuracy().chance(answers, answers, np.random.default_rng(0), 1e-3).p_value == pytest.approx(1 / 50_000)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    count=st.integers(3, 30), columns=st.integers(1, 12), offset=st.sampled_from([0.0, 1e4]), seed=st.integers(0, 99)
+)
+def test_resampled_correlations_are_those_of_resamples_made(count: int, columns: int, offset: float, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    guesses, answers = random.normal(size=(2, count, columns)) + offset
+    picks = random.integers(0, count, size=(20, count))
+    expected = [_correlation(guesses[pick], answers[pick]) for pick in picks]
+    np.testing.assert_allclose(_resampled(guesses, answers, picks), expected, atol=1e-6)
