@@ -15,11 +15,11 @@ _BENCHMARKS = {
     "codegen-levels": "kakuri.bench.codegen_levels",
     "codegen-arm64": "kakuri.bench.codegen_arm64",
     "enclave-lenet": "kakuri.bench.enclave_lenet",
-    "personal-lfw": "kakuri.bench.personal_lfw",
     "enclave-loading": "kakuri.bench.enclave_loading",
     "offload-training": "kakuri.bench.offload_training",
     "offload-blinding": "kakuri.bench.offload_blinding",
     "offload-integrity": "kakuri.bench.offload_integrity",
+    "personal-lfw": "kakuri.bench.personal_lfw",
 }
 
 
