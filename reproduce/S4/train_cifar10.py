@@ -4,7 +4,7 @@
 
 Steps, each resumable (everything made lies in --runs, so a second call goes on where the first stopped):
 1. the answers of a published ResNet-20 to the training images, once (`cifar10_teacher.py`);
-2. the 4layer-CNN with swish-rg5-deg2, from those answers and then from the teacher's answers to blends of images;
+2. the 4layer-CNN with swish-rg5-deg2;
 3. the 4layer-CNN with square and with swish-rg7-deg4, each beginning as the network of step 2;
 4. per activation, conv2 pruned to 58, 52 and 45 filters, each followed by fine-tuning;
 5. each finished network becomes an ONNX file with a card, and is measured on the test images, once.
@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from cifar10_teacher import read_teacher, teacher_answers
+from cifar10_teacher import teacher_answers
 from torch import nn
 from training_bench import SEED, Bench, Network, fit, opened_bench, ship, training_arguments
 
@@ -23,11 +23,10 @@ from kakuri.model.passes.prune_channels import prune
 from kakuri.zoo import networks
 from kakuri.zoo.data import load_cifar10
 from kakuri.zoo.networks import FourLayerCNN
-from kakuri.zoo.training import RECIPES, Source, Stream, completed_square
+from kakuri.zoo.training import RECIPES, Source, completed_square
 
 FIRST, FAMILY = "swish-rg5-deg2", "4layer-CNN"
 ACTIVATIONS = (FIRST, "square", "swish-rg7-deg4")
-BLENDED = 0.7
 PRUNED_CHANNELS = {"r1": 58, "r2": 52, "r3": 45}
 
 
@@ -81,9 +80,6 @@ def main() -> None:
     augmentation = RECIPES["distilled-cifar10"].augmentation
     source = Source(torch.from_numpy(images), torch.from_numpy(labels), augmentation, answers)
     first = train_unpruned(bench, FIRST, source)
-    blends = Stream.of(bench.dataset, augmentation, [read_teacher(options.teacher)], mixed=BLENDED)
-    patient = Network(f"cifar10-4layer-{FIRST}", FAMILY, FIRST, 64, "patient-cifar10")
-    ship(bench, patient, fit(bench, patient, first, blends), FACTS)
     unpruned = {name: train_unpruned(bench, name, source, first) for name in ACTIVATIONS[1:]}
     for activation in ACTIVATIONS:
         train_pruned(bench, activation, source, {FIRST: first, **unpruned}[activation])

@@ -306,32 +306,6 @@ def test_stream_brings_the_teachers_answer_to_each_image_as_drawn(stripes: Image
     assert refused.value.code == "KK-Z21"
 
 
-def test_blends_are_answered_as_blends(stripes: ImageDataset) -> None:
-    """The teacher sums the pixels: its answer to what is drawn says how much of another image went in."""
-
-    class Sum(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x.flatten(1).sum(1, keepdim=True)
-
-    def drawn(mixed: float) -> Batch:
-        source = Stream.of(stripes, Augmentation(), [Sum()], mixed=mixed)
-        return next(source.epoch(torch.Generator().manual_seed(4), 512))
-
-    plain, blended = drawn(0.0), drawn(0.5)
-    assert blended.teacher is not None
-    torch.testing.assert_close(blended.teacher, Sum()(blended.images), rtol=1e-4, atol=1e-3)
-    same = (blended.images == plain.images).flatten(1).all(1)
-    assert 0.4 < float(same.double().mean()) < 0.6
-    assert torch.equal(blended.labels, plain.labels)
-    for number in torch.nonzero(~same)[:20, 0]:
-        x, made = plain.images[number], blended.images[number]
-        others = plain.images - x
-        weights = ((made - x) * others).flatten(1).sum(1) / others.square().flatten(1).sum(1).clamp(min=1e-9)
-        errors = (x + weights[:, None, None, None] * others - made).flatten(1).norm(dim=1)
-        assert errors.min() < 1e-3
-        assert 0 < weights[errors.argmin()] <= 0.5
-
-
 def test_stream_distorts_anew_every_epoch_and_knows_its_teachers(stripes: ImageDataset, tmp_path: Path) -> None:
     stream = Stream.of(stripes, Augmentation(15.0), [fresh("teacher")], tmp_path)
     images = [next(stream.epoch(torch.Generator().manual_seed(seed), 320)).images for seed in (1, 2)]

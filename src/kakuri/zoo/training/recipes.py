@@ -127,16 +127,6 @@ _DISTILLED_CIFAR10 = Recipe(
     gradient_clip=5.0,
 )
 
-#: For blends that the teacher answers as they are drawn: their labels say little.
-_PATIENT_CIFAR10 = replace(
-    _DISTILLED_CIFAR10,
-    name="patient-cifar10",
-    epochs=16,
-    learning_rate=3e-3,
-    distillation=1.0,
-    range_penalty_from=0.0,
-)
-
 #: document-*: table 5.4. fast-mnist: a few minutes on one core. teacher-mnist: for `networks.mnist_teacher`.
 #: distilled-*, finetuned-* after pruning and rebased-* after a change of activation learn from a teacher's answers.
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
@@ -169,7 +159,6 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             _DISTILLED,
             _FINETUNED,
             _DISTILLED_CIFAR10,
-            _PATIENT_CIFAR10,
             replace(_DISTILLED_CIFAR10, name="rebased-cifar10", epochs=12, learning_rate=3e-3, muon_learning_rate=0.01),
             replace(
                 _DISTILLED_CIFAR10, name="finetuned-cifar10", epochs=4, learning_rate=2e-3, muon_learning_rate=5e-3

@@ -5,8 +5,7 @@ the teachers answer each distorted image anew (`Stream`).
 Guarantees: an epoch is a function of the source and the generator; every training image appears exactly once in it.
 Does not guarantee: that a teacher would answer the same for the distorted image (`Source`). Crops and flips change
 little; for warped digits the answers to the distorted images are worth far more (training_record.json of S4).
-Source of `Stream`: Beyer et al., "Knowledge distillation: a good teacher is patient and consistent" (2022); blends:
-Zhang et al., "mixup" (2018), here answered by the teacher.
+Source of `Stream`: Beyer et al., "Knowledge distillation: a good teacher is patient and consistent" (2022).
 """
 
 from __future__ import annotations
@@ -30,8 +29,6 @@ from kakuri.zoo.training.evaluate import evaluating, logits_of, to_input
 
 #: Images distorted and answered at a time, about.
 CHUNK = 1024
-#: Images that a teacher answers at a time: few enough for their maps to stay in a cache.
-ASKED = 125
 
 
 @dataclass(frozen=True)
@@ -84,8 +81,6 @@ class Stream:
 
     memory: a folder that keeps the answers, one file for each epoch drawn, so that a second student of the same seed
     costs no teacher; None: asked anew.
-    mixed: share of the images that are blended with another one, which keeps less than half of the weight. A teacher
-    that knows its training images by heart answers them with bare labels; blends it has never seen.
     """
 
     images: Tensor
@@ -93,22 +88,16 @@ class Stream:
     settings: Augmentation
     teachers: tuple[nn.Module, ...]
     memory: Path | None = None
-    mixed: float = 0.0
 
     @classmethod
     def of(
-        cls,
-        dataset: ImageDataset,
-        settings: Augmentation,
-        teachers: Sequence[nn.Module],
-        memory: Path | None = None,
-        mixed: float = 0.0,
+        cls, dataset: ImageDataset, settings: Augmentation, teachers: Sequence[nn.Module], memory: Path | None = None
     ) -> Stream:
         """The training part of ``dataset``. Raises KK-Z13 without a teacher."""
         if not teachers:
             raise KakuriError("KK-Z13", "a stream needs a teacher", where="teachers", hint="use Source.of without one")
         images, labels = torch.from_numpy(dataset.train_images), torch.from_numpy(dataset.train_labels)
-        return cls(images, labels, settings, tuple(teachers), memory, mixed)
+        return cls(images, labels, settings, tuple(teachers), memory)
 
     @property
     def size(self) -> int:
@@ -123,8 +112,6 @@ class Stream:
         for start in range(0, self.size, together):
             rows = order[start : start + together]
             images = augment(to_input(self.images[rows]), self.settings, generator)
-            if self.mixed:
-                images = _blended(images, self.mixed, generator)
             answers = self._answers(images) if known is None else known[start : start + together]
             asked.append(answers)
             for part in range(0, len(rows), batch_size):
@@ -136,11 +123,12 @@ class Stream:
 
     def _answers(self, images: Tensor) -> Tensor:
         """Mean logits, float32 (b, classes), for network input (b, c, h, w)."""
+        images = images.contiguous(memory_format=torch.channels_last)
         answers = []
-        for teacher in self.teachers:
-            with evaluating(teacher), torch.no_grad():
-                parts = (part.contiguous(memory_format=torch.channels_last) for part in torch.split(images, ASKED))
-                answers.append(torch.cat([teacher(part) for part in parts]))
+        with torch.no_grad():
+            for teacher in self.teachers:
+                with evaluating(teacher):
+                    answers.append(teacher(images))
         return torch.stack(answers).mean(0)
 
     def _drawn(self, generator: torch.Generator, batch_size: int) -> str:
@@ -153,15 +141,7 @@ class Stream:
         tensors = [self.images, self.labels]
         for teacher in self.teachers:
             tensors += teacher.state_dict().values()
-        return digest_of(f"{self.settings!r} mixed {self.mixed}" if self.mixed else repr(self.settings), tensors)
-
-
-def _blended(images: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """About ``share`` of the images become (1 - w) x + w y with another image y and w up to a half."""
-    other = images[torch.randperm(len(images), generator=generator)]
-    weight = 0.5 * torch.rand(len(images), generator=generator)
-    weight *= torch.rand(len(images), generator=generator) < share
-    return torch.lerp(images, other, weight[:, None, None, None])
+        return digest_of(repr(self.settings), tensors)
 
 
 def _remembered(path: Path, size: int) -> Tensor | None:
