@@ -22,13 +22,18 @@ def picture(advice: Advice) -> str:
         return _LEFT + 30 + across * (_WIDTH - _LEFT - 90), _up(cut.share)
 
     marks = []
+    to_the_right: list[tuple[float, float]] = []
     for cut in sorted(advice.cuts, key=lambda item: item.secure_bytes):
         x, y = at(cut)
         chosen = cut is advice.recommended
         marks.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{7 if chosen else 5}" fill="{"#0a7" if chosen else "#555"}"/>'
         )
-        marks.append(_text(x + 9, y - 7, cut.layers, "start"))
+        if any(abs(x - other) < 60 and abs(y - above) < 24 for other, above in to_the_right):
+            marks.append(_text(x - 9, y + 4, cut.layers, "end"))
+        else:
+            to_the_right.append((x, y))
+            marks.append(_text(x + 9, y + 4, cut.layers, "start"))
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" {_FONT}>',
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
@@ -50,7 +55,7 @@ def _up(share: float) -> float:
 def _line(name: str, share: float, colour: str) -> tuple[str, str]:
     y = _up(share)
     rule = f'<line x1="{_LEFT}" x2="{_WIDTH - 10}" y1="{y:.1f}" y2="{y:.1f}" stroke="{colour}" stroke-dasharray="4 3"/>'
-    return rule, _text(_WIDTH - 12, y - 4, name, "end")
+    return rule, _text(_LEFT + 200, y - 4, name, "start")
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:
