@@ -12,10 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kakuri.codegen.protect.draws import KEY_BYTES
-from kakuri.errors import KakuriError
-from kakuri.trust.entropy import SystemEntropy
-from kakuri.trust.secret_file import read_secret, write_secret
+from kakuri.trust.secret_file import write_secret
+from kakuri.trust.symmetric_key import SECTION, new_symmetric_key, read_symmetric_key
 
 KIND = "codegen-weights"
 
@@ -28,16 +26,13 @@ class WeightsKey:
 
     @classmethod
     def generate(cls) -> WeightsKey:
-        return cls(SystemEntropy().draw(KEY_BYTES))
+        return cls(new_symmetric_key())
 
     @classmethod
     def load(cls, path: Path | str) -> WeightsKey:
         """Raises KK-K43 and the codes of ``read_secret``."""
-        section = read_secret(path, KIND).sections.get("key", b"")
-        if len(section) != KEY_BYTES:
-            raise KakuriError("KK-K43", "not a key for weights", where=path, got=f"{len(section)} bytes")
-        return cls(section)
+        return cls(read_symmetric_key(path, KIND, "a key for weights"))
 
     def save(self, path: Path | str) -> None:
         """Raises as ``write_secret``."""
-        write_secret(path, KIND, {"key": self.secret}, public={"use": "protects the weights of generated code"})
+        write_secret(path, KIND, {SECTION: self.secret}, public={"use": "protects the weights of generated code"})

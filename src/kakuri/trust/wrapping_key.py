@@ -15,12 +15,12 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from kakuri.errors import KakuriError
 from kakuri.trust.entropy import SystemEntropy
-from kakuri.trust.secret_file import read_secret, write_secret
+from kakuri.trust.secret_file import write_secret
+from kakuri.trust.symmetric_key import SECTION, new_symmetric_key, read_symmetric_key
 
 KIND = "enclave-wrapping"
-_KEY_BYTES, _NONCE_BYTES = 32, 12
+_NONCE_BYTES = 12
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,16 @@ class WrappingKey:
 
     @classmethod
     def generate(cls) -> WrappingKey:
-        return cls(SystemEntropy().draw(_KEY_BYTES))
+        return cls(new_symmetric_key())
 
     @classmethod
     def load(cls, path: Path | str) -> WrappingKey:
         """Raises KK-K43 and the codes of ``read_secret``."""
-        section = read_secret(path, KIND).sections.get("key", b"")
-        if len(section) != _KEY_BYTES:
-            raise KakuriError("KK-K43", "not a wrapping key", where=path, got=f"{len(section)} bytes")
-        return cls(section)
+        return cls(read_symmetric_key(path, KIND, "a wrapping key"))
 
     def save(self, path: Path | str) -> None:
         """Raises as ``write_secret``."""
-        write_secret(path, KIND, {"key": self._key}, public={"use": "seals packages"})
+        write_secret(path, KIND, {SECTION: self._key}, public={"use": "seals packages"})
 
     def seal(self, plaintext: bytes, info: bytes) -> bytes:
         """Nonce, ciphertext, tag; ``info`` is authenticated."""
