@@ -1,6 +1,7 @@
 """``kakuri demo``: a server reads handwritten digits that it never sees.
 
-Purpose: the whole story in one command: plan, keys, encryption, answers, and an audit of what the server held.
+Purpose: the whole story in one command: plan, keys, encryption, answers, and an audit of what the server held; then the
+same network sealed for a device (``demo_enclave``).
 Guarantees: nothing is shown that did not happen in this run. Client and server exchange bytes only, and the server is
 loaded from the package file that a real one would get. Files live in a temporary folder and are gone afterwards.
 """
@@ -26,6 +27,7 @@ from kakuri import audit, encrypted, model, zoo
 from kakuri.audit import targets
 from kakuri.cli import exit_codes
 from kakuri.cli.audit_report import shown
+from kakuri.cli.demo_enclave import sealed_part
 from kakuri.cli.output import JsonOption, Step, facts, output_of, table
 from kakuri.cli.rooms import ThreadsOption
 from kakuri.encrypted import Answer, Client, EncryptedPlan, Query, Server
@@ -69,6 +71,8 @@ def command(
         plain = model.reference_outputs(net, sample.images[:pictures])
         rows, first_query = _ask(client, server, sample, plain, step)
         report = _attack(client, server, sample, step) if with_audit else None
+        step("the same network, sealed for a device", 0.95)
+        sealed, sealed_shown = sealed_part(net, sample, plain)
     agree = sum(row.plain_answer == row.encrypted_answer for row in rows)
     data = {
         "network": NETWORK,
@@ -77,9 +81,10 @@ def command(
         "agreement": agree / len(rows),
         "accuracy": sum(row.label == row.encrypted_answer for row in rows) / len(rows),
         "audit": report.to_dict() if report else None,
+        "sealed": sealed,
     }
     parts = [*_story(sample.pixels[0, 0], first_query), *_answers(rows), *_costs(plan, rows), *_visibility()]
-    output.result(data, *parts, *(["", *shown(report)] if report else []), "", *_next_steps())
+    output.result(data, *parts, *(["", *shown(report)] if report else []), "", *sealed_shown, "", *_next_steps())
     failed = agree < len(rows) or (report is not None and not report.ok)
     return exit_codes.AUDIT if failed else exit_codes.OK
 
@@ -184,4 +189,5 @@ def _next_steps() -> list[RenderableType]:
         "Your own model:  kakuri build encrypted model.onnx -o net.kkr --keys client.kkey",
         "What it costs:   kakuri plan encrypted model.onnx",
         "What it leaks:   kakuri audit net.kkr -o audit.html",
+        "On a device:     kakuri build enclave model.onnx -o sealed.kkr --for device.kkey",
     ]
