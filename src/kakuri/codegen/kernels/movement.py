@@ -8,6 +8,7 @@ import onnx_ir as ir
 from kakuri.codegen.kernels.kernel import Kernel
 from kakuri.codegen.lowering import Lowering
 from kakuri.model.graph import constant, input_of, integer, ints, required_input, static_shape
+from kakuri.model.slices import kept_elements
 
 
 def _reshape(walk: Lowering, node: ir.Node) -> None:
@@ -34,7 +35,7 @@ def _slice(walk: Lowering, node: ir.Node) -> None:
     axes = _integers(node, 3) if input_of(node, 3) is not None else list(range(len(starts)))
     steps = _integers(node, 4) if input_of(node, 4) is not None else [1] * len(starts)
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        kept = range(*slice(start, end, step).indices(view.shape[axis % len(view.shape)]))
+        kept = kept_elements(start, end, step, view.shape[axis % len(view.shape)])
         view = view.slice(axis % len(view.shape), kept.start, len(kept), step)
     walk.alias(node.outputs[0], view)
 

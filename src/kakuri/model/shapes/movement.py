@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from kakuri.model.graph import constant, input_of, integer, ints, text
 from kakuri.model.shapes.common import Dims, Rule, Types, axes_of, axis_of, broadcast, const_ints, dims, dtype, misfit
+from kakuri.model.slices import kept_elements
 
 
 def _target(node: ir.Node, index: int) -> tuple[int, ...]:
@@ -94,7 +95,7 @@ def _slice(node: ir.Node) -> Types:
     if not len(starts) == len(ends) == len(steps) == len(chosen) or 0 in steps:
         raise misfit(node, "starts, ends, axes and steps do not match")
     for axis, start, end, step in zip(chosen, starts, ends, steps, strict=True):
-        shape[axis] = len(range(*slice(start, end, step).indices(shape[axis])))
+        shape[axis] = len(kept_elements(start, end, step, shape[axis]))
     return [(dtype(node), tuple(shape))]
 
 
