@@ -32,10 +32,9 @@ class ActivationInversion(Attack):
     needs = ("direction",)
     must_reach = 0.9
     metric = Correlation("correlation")
+    reads_messages = True
 
     def why_not(self, target: Target) -> str:
-        if not target.views:
-            return "it records no messages"
         missing = {"base", "blinded_base"} - set(target.shared)
         return super().why_not(target) or ("the adversary has no base model beside its blinded form" if missing else "")
 
@@ -59,10 +58,8 @@ class ActivationInversion(Attack):
         return directions(found * upright), {}
 
     def plaintext(self, target: Target) -> Target:
-        if not target.plain:
-            return target
-        shared = {**target.shared, "blinded_base": target.shared["base"]}
-        return replace(target, views=target.plain, plain={}, shared=shared)
+        shared = {**target.shared, "blinded_base": target.shared["base"]} if target.plain else target.shared
+        return replace(super().plaintext(target), shared=shared)
 
     def planted(self, random: np.random.Generator) -> Target:
         base, samples = random.standard_normal((40, 60)), np.maximum(random.standard_normal((100, 40)), 0.0)

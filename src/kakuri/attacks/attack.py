@@ -143,7 +143,7 @@ class Attack(ABC):
     """A subclass states what it is, poses its question from the truth and guesses from the question.
 
     name: as on the command line. recovers: in words. needs: the truth it is scored against. must_reach: the value that
-    the self-test demands on the planted target.
+    the self-test demands on the planted target. reads_messages: whether it looks at nothing but recorded messages.
     """
 
     name: ClassVar[str]
@@ -151,6 +151,7 @@ class Attack(ABC):
     needs: ClassVar[tuple[str, ...]]
     must_reach: ClassVar[float]
     metric: ClassVar[Metric]
+    reads_messages: ClassVar[bool] = False
 
     @abstractmethod
     def cases(self, target: Target, random: np.random.Generator) -> tuple[NDArray[np.int64], Float64]:
@@ -162,9 +163,9 @@ class Attack(ABC):
     ) -> tuple[Float64, dict[str, Detail]]:
         """Answers for ``question.asked`` in the shape of ``known_answers``, and details worth reporting."""
 
-    @abstractmethod
     def plaintext(self, target: Target) -> Target:
-        """The samples of ``target`` as an unprotected server would have seen them."""
+        """The samples of ``target`` as they are without protection: its plain views, or itself where it has none."""
+        return target.unprotected() or target
 
     @abstractmethod
     def planted(self, random: np.random.Generator) -> Target:
@@ -172,6 +173,8 @@ class Attack(ABC):
 
     def why_not(self, target: Target) -> str:
         """Empty when the attack applies to ``target``, else the reason in words."""
+        if self.reads_messages and not target.views:
+            return "it records no messages"
         missing = [name for name in self.needs if name not in target.truth]
         return f"the target has no truth named {', '.join(missing)}" if missing else ""
 

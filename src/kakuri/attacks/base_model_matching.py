@@ -13,8 +13,6 @@ sample is.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,10 +31,9 @@ class BaseModelMatching(Attack):
     needs = ("base_row",)
     must_reach = 0.9
     metric = Accuracy()
+    reads_messages = True
 
     def why_not(self, target: Target) -> str:
-        if not target.views:
-            return "it records no messages"
         return super().why_not(target) or ("" if "base" in target.shared else "the adversary has no base model")
 
     def cases(self, target: Target, random: np.random.Generator) -> tuple[NDArray[np.int64], Float64]:
@@ -50,9 +47,6 @@ class BaseModelMatching(Attack):
         if not len(base) or not rows.shape[1]:
             return np.zeros(len(question.asked)), {}
         return assigned(rows, base)[question.asked[:, 0]].astype(np.float64), {}
-
-    def plaintext(self, target: Target) -> Target:
-        return replace(target, views=target.plain, plain={}) if target.plain else target
 
     def planted(self, random: np.random.Generator) -> Target:
         base = random.standard_normal((120, 40))

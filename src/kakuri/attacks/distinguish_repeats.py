@@ -31,9 +31,10 @@ class DistinguishRepeats(Attack):
     needs: ClassVar[tuple[str, ...]] = ("group", "image")
     must_reach = 0.95
     metric = Accuracy()
+    reads_messages = True
 
     def why_not(self, target: Target) -> str:
-        reason = "it records no messages" if not target.views else super().why_not(target)
+        reason = super().why_not(target)
         if reason or len(_repeats(target.truth["group"])):
             return reason
         return "no plaintext was sent twice"

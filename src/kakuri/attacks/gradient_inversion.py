@@ -13,8 +13,6 @@ inputs divided by their norms.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,10 +32,9 @@ class GradientInversion(Attack):
     needs = ("direction",)
     must_reach = 0.9
     metric = Correlation("correlation")
+    reads_messages = True
 
     def why_not(self, target: Target) -> str:
-        if not target.views:
-            return "it records no messages"
         missing = "" if "columns" in target.public else "its messages are not gradients of known width"
         return super().why_not(target) or missing
 
@@ -56,9 +53,6 @@ class GradientInversion(Attack):
         inputs = inputs * np.where(inputs @ common[0] < 0, -1.0, 1.0)[:, None]
         guesses, how = unblind(inputs[question.known[:, 0]], question.known_answers, inputs[question.asked[:, 0]])
         return guesses, {"method": how}
-
-    def plaintext(self, target: Target) -> Target:
-        return replace(target, views=target.plain, plain={}) if target.plain else target
 
     def planted(self, random: np.random.Generator) -> Target:
         samples = np.maximum(random.standard_normal((160, 20)), 0.0)

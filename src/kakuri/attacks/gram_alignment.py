@@ -14,8 +14,6 @@ W1 - W0.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,10 +30,9 @@ class GramAlignment(Attack):
     needs = ("update",)
     must_reach = 0.8
     metric = Correlation("correlation")
+    reads_messages = True
 
     def why_not(self, target: Target) -> str:
-        if not target.views:
-            return "it records no messages"
         return super().why_not(target) or ("" if "base" in target.shared else "the adversary has no base model")
 
     def cases(self, target: Target, random: np.random.Generator) -> tuple[NDArray[np.int64], Float64]:
@@ -59,9 +56,6 @@ class GramAlignment(Attack):
         _, vectors = np.linalg.eigh(agreement + agreement.T)
         signs = np.where(vectors[:, -1] < 0, -1.0, 1.0)
         return u[asked] @ (core * np.outer(signs, signs)) @ vt, {}
-
-    def plaintext(self, target: Target) -> Target:
-        return replace(target, views=target.plain, plain={}) if target.plain else target
 
     def planted(self, random: np.random.Generator) -> Target:
         base = random.standard_normal((48, 48))

@@ -12,8 +12,6 @@ for rows of one sample, of which only one is used.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,9 +48,6 @@ class KnownPlaintext(Attack):
         known, asked = rows[question.known[:, 0]], rows[question.asked[:, 0]]
         guesses, how = unblind(known, question.known_answers, asked)
         return guesses, {"method": how}
-
-    def plaintext(self, target: Target) -> Target:
-        return replace(target, views=target.plain, plain={}) if target.plain else target
 
     def planted(self, random: np.random.Generator) -> Target:
         samples = np.maximum(random.standard_normal((160, 40)), 0.0)

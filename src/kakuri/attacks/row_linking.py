@@ -12,7 +12,6 @@ Target: view of rows (float32), truth ``group`` equal for rows of equal samples.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -48,8 +47,8 @@ class RowLinking(DistinguishRepeats):
         scores = best.predict(standardise(asked, known))[:, 0]
         return (scores > 0).astype(np.float64), {"zeros_percent": 100.0 * float(np.mean(rows == 0.0))}
 
-    def plaintext(self, target: Target) -> Target:
-        return replace(target, views=target.plain, plain={}) if target.plain else target
+    def plaintext(self, target: Target) -> Target:  # the rows themselves, not the image that repeats
+        return target.unprotected() or target
 
     def planted(self, random: np.random.Generator) -> Target:
         samples = np.maximum(random.standard_normal((80, 50)), 0.0)

@@ -29,9 +29,7 @@ class SizeAndShapeLeak(Attack):
     needs = ("image",)
     must_reach = 0.6
     metric = Correlation("correlation")
-
-    def why_not(self, target: Target) -> str:
-        return "it records no messages" if not target.views else super().why_not(target)
+    reads_messages = True
 
     def cases(self, target: Target, random: np.random.Generator) -> tuple[NDArray[np.int64], Float64]:
         rows = target.distinct()

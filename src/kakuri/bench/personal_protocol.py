@@ -2,7 +2,7 @@
 
 Purpose: from people's photos and a seed to disjoint parts, and from predictions to figures.
 Guarantees: photos are split before they are augmented; a test photo that nearly equals another part's is left out; the
-test part is read by `measure` alone, and everything that is chosen is chosen with seeds of `TUNING_SEEDS`.
+test part is read by `measure` alone, and everything that is chosen is chosen with the seeds 100 to 109.
 Does not guarantee: that the people of one seed are as hard as those of another: results are paired by seed.
 Source: S2, 3.1 and 3.2: about 30 photos a person, a fifth for testing, the rest made ninefold; Tony with 86 photos.
 """
@@ -29,7 +29,6 @@ from kakuri.zoo.training import Augmentation, Recipe, Source, to_onnx, train
 
 PERSON, PERSONAL_PHOTOS, PHOTOS = "Tony_Blair", 86, 30
 TEST_SHARE, HELD_SHARE = 0.2, 0.15
-TUNING_SEEDS = range(100, 110)
 #: Of the document's test data (S2, 3.3).
 PERSONAL_SHARE_OF_TEST = 0.1
 SPEC = personal.InputSpec(shape=(1, 48, 48), crop=0.5, mean=0.0, deviation=1.0)

@@ -45,9 +45,6 @@ class Mode:
     fit: personal.FitSettings
     budget_percent: float | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def _plan(form: str, **changes: Any) -> personal.PlanSettings:
     return personal.PlanSettings(form=form, simulated_classes=0, **changes)
@@ -120,12 +117,16 @@ def device_run(mode: Mode, data: Faces, model: ir.Model, seed: int) -> DeviceRun
         fit = personal.FitSettings(**{**asdict(mode.fit), "seed": seed})
         outcome = device.fit(data.own, [PERSON] * len(data.own), settings=fit)
         spent = _child_seconds() - before
-        names, scores = device.scores(data.test)
-        order = [names.index(name) if name in names else -1 for name in (*data.general.names, PERSON)]
-        known = np.array([place for place in order if place >= 0])
-        said = np.flatnonzero(np.array(order) >= 0)[scores[:, known].argmax(axis=1)]
+        _, scores = device.scores(data.test)  # general classes in their order, then the new one
         device.close()
-    return DeviceRun(measure(said, data), plan.share, plan.handed_bytes, spent, outcome.peak_bytes, outcome.installed)
+    return DeviceRun(
+        measure(scores.argmax(axis=1), data),
+        plan.share,
+        plan.handed_bytes,
+        spent,
+        outcome.peak_bytes,
+        outcome.installed,
+    )
 
 
 def _child_seconds() -> float:

@@ -44,6 +44,13 @@ def command(
     if to is not None and to.suffix.lower() != ".json":
         raise KakuriError("KK-A07", "this report is saved as .json", where=to)
     net, path = load_model(source), Path(source)
+    said, steps = 0, (len(ATTACKS) + 1) * (len(chosen) + 2)
+
+    def told(line: str) -> None:
+        nonlocal said
+        said += 1
+        step(line, min(0.95, said / steps))
+
     with output.progress("attacking") as step:
         report = extraction(
             net,
@@ -51,7 +58,7 @@ def command(
             levels=chosen,
             target=target,
             randomness=SeededRandomness(seed),
-            report=lambda line: step(line, 0.5),
+            report=told,
         )
     if to is not None:
         with atomic_write(to) as file:

@@ -5,7 +5,7 @@ Guarantees: every file is the one that ``build.json`` states (SHA-256), and what
 files, inputs and the key live in a temporary folder of mode 0700; a crash of the C is an error, not a crash of Python.
 Does not guarantee: anything about a folder from somebody else: running a project is running its maker's code.
 Errors: KK-G20 no compiler, KK-G21 the compiler refuses, KK-G22 the program fails, KK-G23 inputs that do not fit,
-KK-G24 not a project or a changed one, KK-G06 a key that is missing or not needed.
+KK-G24 not a project or a changed one, KK-G06 sealed weights without their key.
 """
 
 from __future__ import annotations
@@ -146,7 +146,12 @@ class Project:
 def check_key(form: Form, key: bytes) -> None:
     """Raises KK-G06 unless ``key`` is what running a project of this form takes."""
     if form.sealed and len(key) != KEY_BYTES:
-        raise KakuriError("KK-G06", "sealed weights need their key", limit=f"{KEY_BYTES} bytes", hint="--key FILE")
+        raise KakuriError(
+            "KK-G06",
+            "sealed weights need their key",
+            limit=f"{KEY_BYTES} bytes",
+            hint="kakuri run FOLDER KEYFILE INPUT",
+        )
 
 
 def open_project(folder: Path) -> Project:

@@ -22,14 +22,14 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save as save_safetensors
 
 from kakuri import package as packages
 from kakuri import strict_json
+from kakuri.closing import Closing
 from kakuri.enclave.index import INDEX_LABEL, TAG_BYTES, Index, parse_index
 from kakuri.errors import KakuriError
 from kakuri.strict_json import Json
@@ -113,7 +113,7 @@ class Facts:
             raise KakuriError("KK-W20", "enclave.json is damaged", got=type(error).__name__) from None
 
 
-class SealedPackage:
+class SealedPackage(Closing):
     """An opened package whose signature is right; close it or use it as a context manager."""
 
     def __init__(self, opened: packages.Package, facts: Facts, index: Index, index_bytes: bytes) -> None:
@@ -204,14 +204,6 @@ class SealedPackage:
 
     def close(self) -> None:
         self._opened.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_sealed(path: Path | str, signer: SignerPublic) -> SealedPackage:

@@ -23,13 +23,13 @@ import struct
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kakuri import strict_json
+from kakuri.closing import Closing
 from kakuri.enclave.backends.process import SEALED_OVERHEAD_BYTES
 from kakuri.enclave.protected_input import Sender
 from kakuri.enclave.sealed import Crossing
@@ -46,7 +46,7 @@ _MAX_FILE_BYTES, _MAX_SAMPLE_BYTES = 1 << 20, 1 << 28
 _DTYPES = {"float32", "int32", "int64"}
 
 
-class SensorService:
+class SensorService(Closing):
     """The normal world's end. ``path``: of the socket; the file for sensors has the same name and ``.session``."""
 
     def __init__(self, session: EnclaveSession, path: Path) -> None:
@@ -92,14 +92,6 @@ class SensorService:
         self._socket.close()
         for path in (self._path, self.file):
             path.unlink(missing_ok=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Sensor:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from kakuri.closing import Closing
 from kakuri.enclave.backends.contract import Answer, Backend, Guarantee, Policy, Session
 from kakuri.enclave.backends.process import ProcessBackend
 from kakuri.enclave.sealed import SealedPackage, open_sealed
@@ -59,7 +59,7 @@ class OuterNetwork:
         return {name: np.concatenate([row[k] for row in rows]) for k, name in enumerate(self._outputs)}
 
 
-class EnclaveSession:
+class EnclaveSession(Closing):
     """A loaded package with its outer parts; close it or use it as a context manager."""
 
     def __init__(self, package: SealedPackage, inner: Session) -> None:
@@ -98,14 +98,6 @@ class EnclaveSession:
     def close(self) -> None:
         self.inner.close()
         self.package.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def prepare(path: Path | str, policy: Policy) -> ProcessBackend:

@@ -4,8 +4,10 @@ Purpose: what ``fresh`` (blinded by matrices) and ``shared`` (additive shares) h
 dW = X^T dY; the master keeps and updates the weights.
 """
 
+# ruff: noqa: B027  (that a layer has nothing to do is what these methods say)
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from torch import Tensor
@@ -15,7 +17,7 @@ from kakuri.offload.session import Session
 from kakuri.offload.verify import Fingerprint, State
 
 
-class Afresh:
+class Afresh(ABC):
     """own: a way to the weights, which stay in the master. A subclass says how one product is made."""
 
     journal_bytes = 0
@@ -25,6 +27,7 @@ class Afresh:
         self._session = session
         self._own = own
         self._number = session.pool.next_number()
+        self._attempts = 0  # at a product, over the layer's life: no stream of masks is drawn twice
         session.layers.append(self)
 
     def forward(self, x: Tensor, keep: bool) -> tuple[Tensor, Ticket | None]:
@@ -51,6 +54,6 @@ class Afresh:
     def drop(self) -> None:
         """Nothing to do: no worker holds a weight."""
 
+    @abstractmethod
     def _multiply(self, what: str, a: Tensor, b: Tensor) -> Tensor:
         """a (p, q), b (q, r) -> a b, checked. what: for the audit log. Raises KK-O33 when the session is closed."""
-        raise NotImplementedError

@@ -28,7 +28,6 @@ class FreshProducts(Afresh):
         super().__init__(session, name, own)
         self._tier = tier
         self._place = session.place_for(self._number)
-        self._attempts = 0
 
     def _multiply(self, what: str, a: Tensor, b: Tensor) -> Tensor:
         self._session.require_open()

@@ -16,12 +16,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from kakuri.closing import Closing
 from kakuri.errors import KakuriError, Problem
 from kakuri.offload.core import REFUSALS, Core
 from kakuri.offload.descriptions import described
@@ -172,7 +172,7 @@ class RemoteWorker:
         self._link.close()
 
 
-class Pool:
+class Pool(Closing):
     """Every place of a session; a context manager. Layer numbers are unique within it."""
 
     def __init__(self, places: list[Place]) -> None:
@@ -227,14 +227,6 @@ class Pool:
     def close(self) -> None:
         for place in (*self.places, self.master):
             place.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _connected(addresses: tuple[Address, ...], tls: TlsCredentials | None, observer: Observer | None) -> list[Place]:

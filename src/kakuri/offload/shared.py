@@ -45,7 +45,6 @@ class SharedProducts(Afresh):
     def __init__(self, session: Session, name: str, shares: AdditiveShares, own: Callable[[], State]) -> None:
         super().__init__(session, name, own)
         self._shares = shares
-        self._attempts = 0
 
     def _multiply(self, what: str, a: Tensor, b: Tensor) -> Tensor:
         session, counters, shares = self._session, self._session.counters, self._shares

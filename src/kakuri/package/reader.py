@@ -23,9 +23,9 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
+from kakuri.closing import Closing
 from kakuri.errors import KakuriError, Problem
 from kakuri.files import open_regular, open_regular_file
 from kakuri.package import layout, manifest
@@ -63,7 +63,7 @@ def open_package(path: Path | str, limits: Limits | None = None) -> Package:
     return Package(Path(path), file, document, data_offsets=plan.data_offsets[1:], digest=digest, limits=limits)
 
 
-class Package:
+class Package(Closing):
     """An open package; close it or use it as a context manager. Safe to share between threads."""
 
     def __init__(
@@ -187,14 +187,6 @@ class Package:
                 with contextlib.suppress(BufferError):  # views are in use; the mapping goes with the last of them
                     self._map.close()
                 self._map = None
-
-    def __enter__(self) -> Package:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"Package({str(self.path)!r}, room={self.room!r}, entries={len(self._entries)})"

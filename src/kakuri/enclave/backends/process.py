@@ -19,12 +19,12 @@ import signal
 import socket
 import struct
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kakuri.closing import Closing
 from kakuri.enclave.backends.contract import Answer, Guarantee, Policy
 from kakuri.enclave.sealed import Crossing, SealedPackage
 from kakuri.errors import KakuriError
@@ -77,7 +77,7 @@ _DOES_NOT = (
 )
 
 
-class ProcessBackend:
+class ProcessBackend(Closing):
     """Every loaded package has a worker of its own; ``prepare`` starts one ahead. Close it, or use it in a ``with``."""
 
     name = "process"
@@ -124,16 +124,8 @@ class ProcessBackend:
             session.close()
         self._standing.clear()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class ProcessSession:
+class ProcessSession(Closing):
     """One worker; see ``contract.Session``. Not for several threads at once."""
 
     def __init__(self, package: SealedPackage, policy: Policy, process: int, connection: socket.socket) -> None:
@@ -231,14 +223,6 @@ class ProcessSession:
         if self._process:
             _end(self._process)
             self._process = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _exchange(self, what: int, count: int, payload: bytes | memoryview, expected_bytes: int = 0) -> bytearray:
         """Send a request and return the reply's payload. Raises KK-W10 to KK-W13.
