@@ -128,7 +128,8 @@ _DISTILLED_CIFAR10 = Recipe(
 )
 
 #: document-*: table 5.4. fast-mnist: a few minutes on one core. teacher-mnist: for `networks.mnist_teacher`.
-#: distilled-*, finetuned-* after pruning and rebased-* after a change of activation learn from a teacher's answers.
+#: distilled-*, finetuned-* after pruning, rebased-* after a change of activation and raised-* after one to a higher
+#: degree learn from a teacher's answers.
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         recipe.name: recipe
@@ -160,6 +161,15 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             _FINETUNED,
             _DISTILLED_CIFAR10,
             replace(_DISTILLED_CIFAR10, name="rebased-cifar10", epochs=12, learning_rate=3e-3, muon_learning_rate=0.01),
+            replace(
+                _DISTILLED_CIFAR10,
+                name="raised-cifar10",
+                epochs=30,
+                learning_rate=3e-3,
+                muon_learning_rate=0.01,
+                range_penalty=0.1,
+                range_penalty_from=0.0,
+            ),
             replace(
                 _DISTILLED_CIFAR10, name="finetuned-cifar10", epochs=4, learning_rate=2e-3, muon_learning_rate=5e-3
             ),
