@@ -8,15 +8,18 @@ namespace kakuri::ckks::python {
 
 namespace nb = nanobind;
 
-Digest PythonHost::sha256(std::span<const std::uint8_t> data) const {
+Digest PythonHost::sha256(std::span<const std::span<const std::uint8_t>> parts) const {
     const nb::gil_scoped_acquire gil;
-    // A view: the data may be a mapped file of hundreds of megabytes. hashlib lets go of the GIL while it reads.
-    char* address = const_cast<char*>(reinterpret_cast<const char*>(data.data()));
-    const nb::object input =
-        nb::steal(PyMemoryView_FromMemory(address, static_cast<Py_ssize_t>(data.size()), PyBUF_READ));
-    const nb::object hash = nb::module_::import_("hashlib").attr("sha256")(input).attr("digest")();
+    const nb::object hash = nb::module_::import_("hashlib").attr("sha256")();
+    for (const auto part : parts) {
+        // A view: the part may be a mapped file of hundreds of megabytes. hashlib lets go of the GIL while it reads.
+        char* address = const_cast<char*>(reinterpret_cast<const char*>(part.data()));
+        const auto size = static_cast<Py_ssize_t>(part.size());
+        hash.attr("update")(nb::steal(PyMemoryView_FromMemory(address, size, PyBUF_READ)));
+    }
+    const nb::object digest = hash.attr("digest")();
     Digest out;
-    std::memcpy(out.data(), PyBytes_AsString(hash.ptr()), out.size());
+    std::memcpy(out.data(), PyBytes_AsString(digest.ptr()), out.size());
     return out;
 }
 

@@ -8,7 +8,7 @@ namespace kakuri::ckks::python {
 
 class PythonHost : public Host {
 public:
-    Digest sha256(std::span<const std::uint8_t> data) const override;
+    Digest sha256(std::span<const std::span<const std::uint8_t>> parts) const override;
     void expand(const Seed& seed, StreamId id, std::uint32_t block, std::span<std::uint8_t> out) const override;
 };
 

@@ -87,6 +87,8 @@ private:
         return static_cast<std::size_t>(level_ + 1 + context_->special_count()) * chunks() * stride();
     }
     std::vector<std::uint8_t> header() const;
+    template <class Use>
+    void with_parts(Use use) const;
 
     ContextPtr context_;
     int level_;

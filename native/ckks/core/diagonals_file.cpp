@@ -69,18 +69,25 @@ std::vector<std::uint8_t> Diagonals::header() const {
 }
 
 std::vector<std::uint8_t> Diagonals::bytes() const {
-    Bytes out = header();
-    const std::uint8_t* payload = memory_.data() + offset_;
-    out.insert(out.end(), payload, payload + nbytes());
-    const Digest digest = context_->host().sha256(out);
-    out.insert(out.end(), digest.begin(), digest.end());
+    Bytes out;
+    with_parts([&](std::span<const ByteSpan> parts) {
+        for (const ByteSpan part : parts) out.insert(out.end(), part.begin(), part.end());
+    });
     return out;
 }
 
 void Diagonals::save(const std::string& path) const {
-    const Bytes all = bytes();
-    const ByteSpan parts[] = {all};
-    write_file(path, parts);
+    with_parts([&](std::span<const ByteSpan> parts) { write_file(path, parts); });
+}
+
+// use(header, residues, hash of both); the residues are not copied.
+template <class Use>
+void Diagonals::with_parts(Use use) const {
+    const Bytes head = header();
+    const ByteSpan content[] = {head, {memory_.data() + offset_, nbytes()}};
+    const Digest digest = context_->host().sha256(content);
+    const ByteSpan parts[] = {content[0], content[1], digest};
+    use(parts);
 }
 
 Diagonals Diagonals::open(ContextPtr context, const std::string& path) {
@@ -109,7 +116,8 @@ Diagonals Diagonals::parse(ContextPtr context, Mapping file) {
                          std::to_string(offset + expected + sizeof(Digest)) + " bytes",
                      "the bytes are damaged or of another kind"});
     const ByteSpan content = file.bytes().first(file.size() - sizeof(Digest));
-    if (std::memcmp(context->host().sha256(content).data(), content.data() + content.size(), sizeof(Digest)) != 0)
+    const ByteSpan hashed[] = {content};
+    if (std::memcmp(context->host().sha256(hashed).data(), content.data() + content.size(), sizeof(Digest)) != 0)
         throw Error({"KK-F49", "content does not match its hash", "SHA-256", "", "", "the file is damaged: make it again"});
     std::vector<DiagonalKey> terms = read_terms(in, *context, count, inputs, outputs);
     const ByteSpan padding = content.subspan(kFixedBytes + count * kTermBytes, offset - kFixedBytes - count * kTermBytes);

@@ -88,11 +88,11 @@ void with_rotation(const Field<V>& f, const Modulus& m, const RotationTerms& rot
 }
 
 template <class V>
-void rotate(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n) {
+void rotate(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, ChunkRange range) {
     const Field<V> f(m.q);
     with_rotation<V>(f, m, rotation, [&](const auto& rotated) {
-        for (std::size_t c = 0; c < n / (2 * kChunkWords); ++c) {
-            rotated.chunk(c, n, [&](std::size_t j, Pair<V> sum) {
+        for (std::size_t c = range.first; c < range.first + range.count; ++c) {
+            rotated.chunk(c, range.n, [&](std::size_t j, Pair<V> sum) {
                 V::store_words(r0 + j, f.canonical(sum.r0));
                 V::store_words(r1 + j, f.canonical(sum.r1));
             });
@@ -101,11 +101,11 @@ void rotate(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, s
 }
 
 template <class V>
-void add_rotation(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n) {
+void add_rotation(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, ChunkRange range) {
     const Field<V> f(m.q);
     with_rotation<V>(f, m, rotation, [&](const auto& rotated) {
-        for (std::size_t c = 0; c < n / (2 * kChunkWords); ++c) {
-            rotated.chunk(c, n, [&](std::size_t j, Pair<V> sum) {
+        for (std::size_t c = range.first; c < range.first + range.count; ++c) {
+            rotated.chunk(c, range.n, [&](std::size_t j, Pair<V> sum) {
                 V::store_words(r0 + j, f.canonical(sum.r0 + residues<V>(r0 + j)));
                 V::store_words(r1 + j, f.canonical(sum.r1 + residues<V>(r1 + j)));
             });

@@ -142,10 +142,12 @@ Ciphertext Evaluator::add_plain(const Ciphertext& a, const Plaintext& p) {
     check_own(a, "a");
     check_plain(a, p, "p");
     check_same_scale(a.scale, p.scale, "p");
-    Ciphertext out = a;
-    pool_.run(static_cast<std::size_t>(a.level + 1), [&](std::size_t l, std::size_t) {
-        const int i = static_cast<int>(l);
-        context_->kernels().add(context_->modulus(i), out.limb(0, i), a.limb(0, i), p.limb(i), context_->n());
+    Ciphertext out(context_, a.size, a.level, a.scale);
+    for_limbs(out, [&](int polynomial, int i) {
+        if (polynomial == 0)
+            context_->kernels().add(context_->modulus(i), out.limb(0, i), a.limb(0, i), p.limb(i), context_->n());
+        else
+            std::memcpy(out.limb(polynomial, i), a.limb(polynomial, i), context_->n() * sizeof(u64));
     });
     count(Count::kHaddPlain);
     return out;
@@ -156,11 +158,14 @@ Ciphertext Evaluator::add_scalar(const Ciphertext& a, double value) {
     const i64 integer = rounded_integer(value * a.scale, 62, "value");
     if (std::log2(std::abs(static_cast<double>(integer))) + 1 >= context_->log_modulus(a.level))
         throw Error({"KK-N07", "scaled value does not fit the modulus of this level", "value", text(value), "", ""});
-    Ciphertext out = a;
-    for (int i = 0; i <= a.level; ++i) {
+    Ciphertext out(context_, a.size, a.level, a.scale);
+    for_limbs(out, [&](int p, int i) {
         const Modulus& m = context_->modulus(i);
-        context_->kernels().add_scalar(m, out.limb(0, i), out.limb(0, i), m.reduce_signed(integer), context_->n());
-    }
+        if (p == 0)
+            context_->kernels().add_scalar(m, out.limb(0, i), a.limb(0, i), m.reduce_signed(integer), context_->n());
+        else
+            std::memcpy(out.limb(p, i), a.limb(p, i), context_->n() * sizeof(u64));
+    });
     count(Count::kHaddPlain);
     return out;
 }

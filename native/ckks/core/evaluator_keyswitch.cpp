@@ -65,7 +65,7 @@ Ciphertext Evaluator::relinearize(const Ciphertext& a, int rescale) {
         const int i = static_cast<int>(l);
         const RotationTerms product{nullptr, 0, nullptr, 0, nullptr, a.limb(0, i), a.limb(1, i),
                                     context_->special_conversion().product(i)};
-        context_->kernels().add_rotation(context_->modulus(i), r0 + l * n, r1 + l * n, product, n);
+        context_->kernels().add_rotation(context_->modulus(i), r0 + l * n, r1 + l * n, product, ChunkRange::whole(n));
     });
     Ciphertext out = divided(switcher, r0, r1, rescale, a.scale);
     count(Count::kRelinearize);
@@ -83,8 +83,8 @@ void Evaluator::check_fused_rescale(int level, int rescale) const {
 Ciphertext Evaluator::divided(const KeySwitcher& switcher, u64* r0, u64* r1, int rescale, double scale) {
     for (int i = 0; i < rescale; ++i) scale /= static_cast<double>(context_->modulus(switcher.level - i).q);
     Ciphertext out(context_, 2, switcher.level - rescale, scale);
-    switcher.mod_down(r0, rescale, out.limb(0, 0));
-    switcher.mod_down(r1, rescale, out.limb(1, 0));
+    const KeySwitcher::Division both[] = {{r0, out.limb(0, 0)}, {r1, out.limb(1, 0)}};
+    switcher.mod_down(both, rescale);
     count(Count::kModDown);
     count(Count::kRescale, static_cast<std::uint64_t>(rescale));
     return out;
@@ -92,8 +92,8 @@ Ciphertext Evaluator::divided(const KeySwitcher& switcher, u64* r0, u64* r1, int
 
 void Evaluator::finish_rotation(const Ciphertext& a, const KeySwitchKey& key, const KeySwitcher& switcher, u64* r0,
                                 u64* r1, Ciphertext& out) {
-    switcher.mod_down(r0, 0, out.limb(0, 0));
-    switcher.mod_down(r1, 0, out.limb(1, 0));
+    const KeySwitcher::Division both[] = {{r0, out.limb(0, 0)}, {r1, out.limb(1, 0)}};
+    switcher.mod_down(both, 0);
     const std::size_t n = context_->n();
     // The accumulator is free again; it takes the rotated first polynomial.
     pool_.run(static_cast<std::size_t>(a.level + 1), [&](std::size_t l, std::size_t) {

@@ -23,7 +23,8 @@ struct StreamId {
 class Host {
 public:
     virtual ~Host() = default;
-    virtual Digest sha256(std::span<const std::uint8_t> data) const = 0;
+    // Of the parts one after the other.
+    virtual Digest sha256(std::span<const std::span<const std::uint8_t>> parts) const = 0;
     // Fills out with bytes [64 block, 64 block + out.size()) of the stream. out.size() is a multiple of 64.
     virtual void expand(const Seed& seed, StreamId id, std::uint32_t block, std::span<std::uint8_t> out) const = 0;
 

@@ -32,7 +32,7 @@ SumPair<V> rotated(const RotationTerms& rotation, V weight, const u64* key, std:
 }
 
 template <class V, bool kAdd>
-void rotate_into(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n) {
+void rotate_into(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, ChunkRange range) {
     const Reduction<V> reduce(m);
     const V weight = V::broadcast(rotation.weight);
     const auto finish = [&](SumPair<V> sum, std::size_t j) {
@@ -43,21 +43,22 @@ void rotate_into(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotati
         reduce(sum.r0).store(r0 + j);
         reduce(sum.r1).store(r1 + j);
     };
-    const u64* key = rotation.key;
-    for (std::size_t j = 0; j < n / 2; j += kWidth, key += rotation.key_stride) {
-        finish(rotated(rotation, weight, key, j), j);
-        finish(rotated(rotation, weight, key + 2 * kChunkWords, n - kWidth - j), n - kWidth - j);
+    for (std::size_t c = range.first; c < range.first + range.count; ++c) {
+        const u64* key = rotation.key + c * rotation.key_stride;
+        const std::size_t near = c * kChunkWords, far = range.n - kWidth - near;
+        finish(rotated(rotation, weight, key, near), near);
+        finish(rotated(rotation, weight, key + 2 * kChunkWords, far), far);
     }
 }
 
 template <class V>
-void rotate(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n) {
-    rotate_into<V, false>(m, r0, r1, rotation, n);
+void rotate(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, ChunkRange range) {
+    rotate_into<V, false>(m, r0, r1, rotation, range);
 }
 
 template <class V>
-void add_rotation(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n) {
-    rotate_into<V, true>(m, r0, r1, rotation, n);
+void add_rotation(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, ChunkRange range) {
+    rotate_into<V, true>(m, r0, r1, rotation, range);
 }
 
 template <class V>

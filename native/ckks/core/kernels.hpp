@@ -68,6 +68,12 @@ struct ChunkRange {
     std::size_t first;
     std::size_t count;
     std::size_t n;
+
+    static ChunkRange whole(std::size_t n) { return {0, n / (2 * kChunkWords), n}; }
+    // The range's positions: words() from near() on, and as many from far() on.
+    std::size_t words() const { return count * kChunkWords; }
+    std::size_t near() const { return first * kChunkWords; }
+    std::size_t far() const { return n - near() - words(); }
 };
 
 struct Kernels {
@@ -100,9 +106,9 @@ struct Kernels {
     // out[o] = sum_i weights[o * count + i] inputs[i], |weights| < 2^49, count < 2^26
     void (*weighted_sum)(const Modulus&, u64* const* outputs, std::size_t output_count, const u64* const* inputs,
                          const i64* weights, std::size_t count, std::size_t n);
-    // r_p = the rotated pair, and r_p += the rotated pair
-    void (*rotate)(const Modulus&, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n);
-    void (*add_rotation)(const Modulus&, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n);
+    // r_p = the rotated pair, and r_p += the rotated pair, at the positions of the range's chunks
+    void (*rotate)(const Modulus&, u64* r0, u64* r1, const RotationTerms& rotation, ChunkRange);
+    void (*add_rotation)(const Modulus&, u64* r0, u64* r1, const RotationTerms& rotation, ChunkRange);
     // Chunk first + i to packed + i stride.
     void (*pack_rotation)(const Modulus&, u64* packed, std::size_t stride, const RotationTerms& rotation, ChunkRange);
     // packed as above, rotation number r at offset r kPackedWords; diagonals: for every chunk of the range and every term

@@ -27,7 +27,8 @@ bool KeySwitcher::own_limb(int digit, int slot) const {
     return slot >= begin && slot < begin + context.digit_size(digit, level);
 }
 
-void KeySwitcher::extend_digit(const u64* y, int digit, int slot, u64* out) const {
+void KeySwitcher::extend_digit(const u64* y, std::size_t d, std::size_t of_slot, u64* out) const {
+    const int digit = static_cast<int>(d), slot = static_cast<int>(of_slot);
     if (own_limb(digit, slot)) return;
     const int begin = context.digit_begin(digit);
     const int size = context.digit_size(digit, level);
@@ -41,7 +42,7 @@ void KeySwitcher::extend_digit(const u64* y, int digit, int slot, u64* out) cons
 void KeySwitcher::mod_up(const u64* c, u64* out) const {
     const u64* y = coefficients(c);
     pool.run(at(slots()) * digits(), [&](std::size_t i, std::size_t) {
-        extend_digit(y, static_cast<int>(i % digits()), static_cast<int>(i / digits()), out + i * digit_row());
+        extend_digit(y, i % digits(), i / digits(), out + i * digit_row());
     });
 }
 
@@ -55,54 +56,65 @@ RotationTerms KeySwitcher::terms(const u64* c, const u64* digits_of_slot, const 
             nullptr,        nullptr,  0};
 }
 
-void KeySwitcher::multiply_key(const u64* c, const u64* digits_of_slot, const KeySwitchKey& key, int slot, u64* r0,
-                               u64* r1) const {
+void KeySwitcher::multiply_key(const u64* c, const u64* digits_of_slot, const KeySwitchKey& key, int slot,
+                               ChunkRange range, u64* r0, u64* r1) const {
     const u64* storage[kMaxPrimes];
     context.kernels().rotate(context.modulus(prime(slot)), r0 + at(slot) * n(), r1 + at(slot) * n(),
-                               terms(c, digits_of_slot, key, slot, storage), n());
+                             terms(c, digits_of_slot, key, slot, storage), range);
 }
 
 void KeySwitcher::inner_product(const u64* c, const u64* all_digits, const KeySwitchKey& key, u64* r0, u64* r1) const {
-    pool.run(at(slots()), [&](std::size_t slot, std::size_t) {
-        multiply_key(c, all_digits + slot * slot_digits(), key, static_cast<int>(slot), r0, r1);
+    const std::size_t chunks = ChunkRange::whole(n()).count, pieces = std::min(at(pool.threads()), chunks);
+    pool.run(at(slots()) * pieces, [&](std::size_t task, std::size_t) {
+        const std::size_t slot = task / pieces, piece = task % pieces, first = chunks * piece / pieces;
+        multiply_key(c, all_digits + slot * slot_digits(), key, static_cast<int>(slot),
+                     {first, chunks * (piece + 1) / pieces - first, n()}, r0, r1);
     });
 }
 
 void KeySwitcher::mod_up_inner_product(const u64* c, const KeySwitchKey& key, u64* r0, u64* r1) const {
-    for_slots_of_digits(c, [&](int slot, const u64* of_slot) { multiply_key(c, of_slot, key, slot, r0, r1); });
+    for_slots_of_digits(c, [&](int slot, const u64* of_slot, ChunkRange range) {
+        multiply_key(c, of_slot, key, slot, range, r0, r1);
+    });
 }
 
 void KeySwitcher::mod_up_add_rotation(const u64* c, const KeySwitchKey& key, const u64* addend, u64* r0,
                                       u64* r1) const {
-    for_slots_of_digits(c, [&](int slot, const u64* of_slot) {
+    for_slots_of_digits(c, [&](int slot, const u64* of_slot, ChunkRange range) {
         const u64* storage[kMaxPrimes];
         RotationTerms rotation = terms(c, of_slot, key, slot, storage);
         const std::size_t offset = at(slot) * n();
         rotation.addend0 = addend + offset;
         rotation.weight = 1;
-        context.kernels().add_rotation(context.modulus(prime(slot)), r0 + offset, r1 + offset, rotation, n());
+        context.kernels().add_rotation(context.modulus(prime(slot)), r0 + offset, r1 + offset, rotation, range);
     });
 }
 
-void KeySwitcher::mod_down(u64* extended, int rescale, u64* r) const {
+void KeySwitcher::mod_down(std::span<const Division> divisions, int rescale) const {
     const BaseConversion& conversion = context.division(level, rescale);
-    const int kept = level + 1 - rescale;
-    const u64* sources[kMaxPrimes];
-    const std::size_t divided = at(slots() - kept);
-    for (std::size_t i = 0; i < divided; ++i) sources[i] = extended + (at(kept) + i) * n();
-    pool.run(divided, [&](std::size_t i, std::size_t) {
-        context.from_ntt(prime(kept + static_cast<int>(i)), extended + (at(kept) + i) * n(),
-                         conversion.inverse_cofactor(i));
-    });
+    const std::size_t kept = at(level + 1 - rescale), divided = at(slots()) - kept;
+    const std::size_t together = std::min(divisions.size(), at(pool.threads()));
     u64* scratch = workspace.words(Workspace::kTemporary, at(pool.threads()) * n());
-    pool.run(at(kept), [&](std::size_t i, std::size_t worker) {
-        const int limb = static_cast<int>(i);
-        u64* carried = scratch + worker * n();
-        conversion.convert(context.kernels(), context.modulus(limb), limb, sources, carried, n());
-        context.to_ntt(limb, carried);
-        context.kernels().subtract_multiply(context.modulus(limb), r + i * n(), extended + i * n(), carried,
-                                            conversion.inverse_product(limb), n());
-    });
+    for (std::size_t first = 0; first < divisions.size(); first += together) {
+        const auto batch = divisions.subspan(first, std::min(together, divisions.size() - first));
+        pool.run(batch.size() * divided, [&](std::size_t task, std::size_t) {
+            const std::size_t i = task % divided;
+            context.from_ntt(prime(static_cast<int>(kept + i)), batch[task / divided].extended + (kept + i) * n(),
+                             conversion.inverse_cofactor(i));
+        });
+        pool.run(batch.size() * kept, [&](std::size_t task, std::size_t worker) {
+            const auto [extended, r] = batch[task / kept];
+            const std::size_t i = task % kept;
+            const int limb = static_cast<int>(i);
+            const u64* sources[kMaxPrimes];
+            for (std::size_t s = 0; s < divided; ++s) sources[s] = extended + (kept + s) * n();
+            u64* carried = scratch + worker * n();
+            conversion.convert(context.kernels(), context.modulus(limb), limb, sources, carried, n());
+            context.to_ntt(limb, carried);
+            context.kernels().subtract_multiply(context.modulus(limb), r + i * n(), extended + i * n(), carried,
+                                                conversion.inverse_product(limb), n());
+        });
+    }
 }
 
 void divide_by_top_prime(const Context& context, int level, const u64* c, u64* r, u64* top) {

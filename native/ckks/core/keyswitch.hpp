@@ -7,6 +7,8 @@
 // Layout: an extended polynomial at level l has slots 0 .. l for q_0 .. q_l, then one slot per special prime.
 #pragma once
 
+#include <algorithm>
+
 #include "ciphertext.hpp"
 #include "threads.hpp"
 
@@ -64,29 +66,48 @@ struct KeySwitcher {
     // The same, added to (r0, r1) together with the rotated `addend` (extended, as the first polynomial).
     void mod_up_add_rotation(const u64* c, const KeySwitchKey& key, const u64* addend, u64* r0, u64* r1) const;
     // r = round(extended / (P q_level ... )), the last `rescale` limbs divided away too: level + 1 - rescale limbs. The
-    // slots of the primes that are divided by are overwritten.
-    void mod_down(u64* extended, int rescale, u64* r) const;
+    // slots of the primes that are divided by are overwritten. As many divisions at a time as there are threads.
+    struct Division {
+        u64* extended;
+        u64* r;
+    };
+    void mod_down(std::span<const Division> divisions, int rescale) const;
     // The terms of `slot` in a rotation of c, given its digits of that slot. `storage` has room for the digits in use.
     RotationTerms terms(const u64* c, const u64* digits, const KeySwitchKey& key, int slot, const u64** storage) const;
 
-    // use(slot, digits of c in that slot) for every slot; the digits are gone after it.
+    // use(slot, digits of c in that slot, range) for ranges that make up every slot; the digits are gone after it. The
+    // slots that do not divide evenly between the threads are shared: digit by digit, then range by range.
     template <class Use>
     void for_slots_of_digits(const u64* c, Use use) const {
         const u64* y = coefficients(c);
-        u64* scratch = workspace.words(Workspace::kDigits, static_cast<std::size_t>(pool.threads()) * slot_digits());
-        pool.run(static_cast<std::size_t>(slots()), [&](std::size_t slot, std::size_t worker) {
+        const auto threads = static_cast<std::size_t>(pool.threads());
+        const std::size_t all = static_cast<std::size_t>(slots()), shared = all % threads, whole = all - shared;
+        u64* scratch = workspace.words(Workspace::kDigits, (threads + shared) * slot_digits());
+        const auto digits_of_shared = [&](std::size_t i) { return scratch + (threads + i) * slot_digits(); };
+        pool.run(whole + shared * digits(), [&](std::size_t task, std::size_t worker) {
+            if (task >= whole) {
+                const std::size_t i = (task - whole) / digits(), d = (task - whole) % digits();
+                extend_digit(y, d, whole + i, digits_of_shared(i) + d * digit_row());
+                return;
+            }
             u64* of_slot = scratch + worker * slot_digits();
-            for (std::size_t d = 0; d < digits(); ++d)
-                extend_digit(y, static_cast<int>(d), static_cast<int>(slot), of_slot + d * digit_row());
-            use(static_cast<int>(slot), static_cast<const u64*>(of_slot));
+            for (std::size_t d = 0; d < digits(); ++d) extend_digit(y, d, task, of_slot + d * digit_row());
+            use(static_cast<int>(task), static_cast<const u64*>(of_slot), ChunkRange::whole(n()));
+        });
+        const std::size_t chunks = ChunkRange::whole(n()).count, pieces = std::min(threads, chunks);
+        pool.run(shared * pieces, [&](std::size_t task, std::size_t) {
+            const std::size_t i = task / pieces, piece = task % pieces, first = chunks * piece / pieces;
+            const ChunkRange range{first, chunks * (piece + 1) / pieces - first, n()};
+            use(static_cast<int>(whole + i), static_cast<const u64*>(digits_of_shared(i)), range);
         });
     }
 
 private:
     const u64* coefficients(const u64* c) const;
     bool own_limb(int digit, int slot) const;
-    void extend_digit(const u64* y, int digit, int slot, u64* out) const;
-    void multiply_key(const u64* c, const u64* digits, const KeySwitchKey& key, int slot, u64* r0, u64* r1) const;
+    void extend_digit(const u64* y, std::size_t digit, std::size_t slot, u64* out) const;
+    void multiply_key(const u64* c, const u64* digits, const KeySwitchKey& key, int slot, ChunkRange range, u64* r0,
+                      u64* r1) const;
 };
 
 // r = round(c / q_level), one limb fewer; `top` (n words) is scratch. Runs on the caller's thread.

@@ -23,22 +23,28 @@ Pair rotated(const RotationTerms& rotation, std::size_t j, std::size_t n) {
     return sum;
 }
 
-}  // namespace
-
-void rotate(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n) {
-    for (std::size_t j = 0; j < n; ++j) {
-        const Pair sum = rotated(rotation, j, n);
-        r0[j] = m.reduce(sum.r0);
-        r1[j] = m.reduce(sum.r1);
-    }
+template <class Use>
+void for_positions(ChunkRange range, Use use) {
+    for (std::size_t start : {range.near(), range.far()})
+        for (std::size_t j = start; j < start + range.words(); ++j) use(j);
 }
 
-void add_rotation(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n) {
-    for (std::size_t j = 0; j < n; ++j) {
-        const Pair sum = rotated(rotation, j, n);
+}  // namespace
+
+void rotate(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, ChunkRange range) {
+    for_positions(range, [&](std::size_t j) {
+        const Pair sum = rotated(rotation, j, range.n);
+        r0[j] = m.reduce(sum.r0);
+        r1[j] = m.reduce(sum.r1);
+    });
+}
+
+void add_rotation(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, ChunkRange range) {
+    for_positions(range, [&](std::size_t j) {
+        const Pair sum = rotated(rotation, j, range.n);
         r0[j] = m.reduce(sum.r0 + r0[j]);
         r1[j] = m.reduce(sum.r1 + r1[j]);
-    }
+    });
 }
 
 void pack_rotation(const Modulus& m, u64* packed, std::size_t stride, const RotationTerms& rotation, ChunkRange range) {

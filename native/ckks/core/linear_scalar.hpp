@@ -5,8 +5,8 @@
 
 namespace kakuri::ckks::scalar {
 
-void rotate(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n);
-void add_rotation(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, std::size_t n);
+void rotate(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, ChunkRange range);
+void add_rotation(const Modulus& m, u64* r0, u64* r1, const RotationTerms& rotation, ChunkRange range);
 void pack_rotation(const Modulus& m, u64* packed, std::size_t stride, const RotationTerms& rotation, ChunkRange range);
 void diagonal_sums(const Modulus& m, const DiagonalGroup* groups, std::size_t group_count, const u64* packed,
                    std::size_t stride, const u64* diagonals, std::size_t diagonal_stride, bool symmetric,

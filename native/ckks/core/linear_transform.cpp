@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kTileBytes = 1u << 17;  // packed rotations of one tile: room is left for the digits
 constexpr std::size_t kLeastTileChunks = 8;
 constexpr std::size_t kMostTileChunks = 512;
-constexpr std::size_t kRangesPerThread = 2;  // pieces of one limb that threads share
+constexpr std::size_t kRangesPerThread = 4;  // pieces of one limb that threads share
 
 class LinearTransform {
 public:
@@ -38,8 +38,7 @@ public:
             const std::size_t chunks = diagonals_.chunks() / ranges();
             multiply(static_cast<int>(task / ranges()), task % ranges() * chunks, chunks, worker);
         });
-        for (std::size_t g = 0; g < group_keys_.size(); ++g)
-            if (group_keys_[g] != nullptr) add_giant_step(g);
+        add_giant_steps();
         return totals_;
     }
 
@@ -149,14 +148,28 @@ private:
         return packed_ + worker * words;
     }
 
-    // Only the second polynomial leaves the extended basis; the first is rotated in it.
-    void add_giant_step(std::size_t g) {
-        u64* u0 = sums_[g];
-        u64* u1 = u0 + switcher_.extended_words();
-        u64* reduced = switcher_.workspace.words(Workspace::kGiant, static_cast<std::size_t>(switcher_.level + 1) * n());
-        switcher_.mod_down(u1, 0, reduced);
-        u64* r0 = totals_ + static_cast<std::size_t>(diagonals_.groups()[g].output) * pair_words();
-        switcher_.mod_up_add_rotation(reduced, *group_keys_[g], u0, r0, r0 + switcher_.extended_words());
+    // As many at a time as there are threads. Only the second polynomial leaves the extended basis; the first is rotated
+    // in it.
+    void add_giant_steps() {
+        std::vector<std::size_t> giants;
+        for (std::size_t g = 0; g < group_keys_.size(); ++g)
+            if (group_keys_[g] != nullptr) giants.push_back(g);
+        const std::size_t words = static_cast<std::size_t>(switcher_.level + 1) * n();
+        const std::size_t together = std::min(giants.size(), static_cast<std::size_t>(switcher_.pool.threads()));
+        u64* reduced = switcher_.workspace.words(Workspace::kGiant, together * words);
+        for (std::size_t first = 0; first < giants.size(); first += together) {
+            const std::size_t count = std::min(together, giants.size() - first);
+            std::vector<KeySwitcher::Division> divisions;
+            for (std::size_t i = 0; i < count; ++i)
+                divisions.push_back({sums_[giants[first + i]] + switcher_.extended_words(), reduced + i * words});
+            switcher_.mod_down(divisions, 0);
+            for (std::size_t i = 0; i < count; ++i) {
+                const std::size_t g = giants[first + i];
+                u64* r0 = totals_ + static_cast<std::size_t>(diagonals_.groups()[g].output) * pair_words();
+                switcher_.mod_up_add_rotation(divisions[i].r, *group_keys_[g], sums_[g], r0,
+                                              r0 + switcher_.extended_words());
+            }
+        }
     }
 
     const Context& context_;

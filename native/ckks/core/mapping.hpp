@@ -31,7 +31,7 @@ private:
     std::size_t size_ = 0;
 };
 
-// Replaces the file at `path` by the parts, one after the other. Throws KK-F48.
+// Replaces the file at `path` by the parts, one after the other; only its owner may read it. Throws KK-F48.
 void write_file(const std::string& path, std::span<const std::span<const std::uint8_t>> parts);
 
 }  // namespace kakuri::ckks

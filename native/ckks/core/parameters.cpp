@@ -75,7 +75,9 @@ Context::Context(ParameterLiteral literal, bool allow_insecure, std::shared_ptr<
       encoder_(ring()) {
     const int limbs = max_level() + 1;
     alpha_ = (limbs + literal_.digits - 1) / literal_.digits;
-    digest_ = host_->sha256(parameter_bytes(literal_));
+    const Bytes described = parameter_bytes(literal_);
+    const ByteSpan parts[] = {described};
+    digest_ = host_->sha256(parts);
     double log_modulus = 0;
     for (const std::vector<u64>* primes : {&literal_.moduli, &literal_.special_moduli}) {
         for (u64 q : *primes) {

@@ -20,20 +20,20 @@ public:
           first_(switcher.workspace.words(Workspace::kAccumulator0, switcher.extended_words())),
           second_(switcher.workspace.words(Workspace::kAccumulator1, switcher.extended_words())),
           next_(switcher.workspace.words(Workspace::kGroups, switcher.extended_words())),
-          reduced_(switcher.workspace.words(Workspace::kGiant, limbs() * switcher.n())) {
-        std::memcpy(reduced_, a.limb(1, 0), limbs() * switcher.n() * sizeof(u64));
+          reduced_(a.limb(1, 0)) {
         switcher.pool.run(static_cast<std::size_t>(switcher.slots()), [&](std::size_t slot, std::size_t) {
-            extend(first_, a.limb(0, 0), static_cast<int>(slot));
+            extend(first_, a.limb(0, 0), static_cast<int>(slot), ChunkRange::whole(switcher.n()));
         });
     }
 
     // Adds the rotations of the sum that the keys belong to; a null key stands for the sum itself.
     void stage(const std::vector<const KeySwitchKey*>& keys) {
-        if (extended_) switcher_.mod_down(second_, 0, reduced_);
-        switcher_.for_slots_of_digits(reduced_, [&](int slot, const u64* digits) {
+        if (extended_) divide_second();
+        switcher_.for_slots_of_digits(reduced_, [&](int slot, const u64* digits, ChunkRange range) {
             const std::size_t offset = static_cast<std::size_t>(slot) * switcher_.n();
-            std::memcpy(next_ + offset, first_ + offset, switcher_.n() * sizeof(u64));
-            extend(second_, reduced_, slot);
+            for (std::size_t start : {offset + range.near(), offset + range.far()})
+                std::memcpy(next_ + start, first_ + start, range.words() * sizeof(u64));
+            extend(second_, reduced_, slot, range);
             for (const KeySwitchKey* key : keys) {
                 const u64* storage[kMaxPrimes];
                 RotationTerms rotation{nullptr, 0, nullptr, 0, nullptr, nullptr, nullptr, 1};
@@ -42,7 +42,7 @@ public:
                 rotation.addend1 = key == nullptr ? second_ + offset : nullptr;
                 rotation.weight = 1;
                 context_.kernels().add_rotation(context_.modulus(switcher_.prime(slot)), next_ + offset,
-                                                second_ + offset, rotation, switcher_.n());
+                                                second_ + offset, rotation, range);
             }
         });
         std::swap(first_, next_);
@@ -54,25 +54,32 @@ public:
     u64* second() { return second_; }
 
 private:
-    std::size_t limbs() const { return static_cast<std::size_t>(switcher_.level + 1); }
+    void divide_second() {
+        u64* r = switcher_.workspace.words(Workspace::kGiant, static_cast<std::size_t>(switcher_.level + 1) * switcher_.n());
+        const KeySwitcher::Division division[] = {{second_, r}};
+        switcher_.mod_down(division, 0);
+        reduced_ = r;
+    }
     // P times a polynomial of level + 1 limbs; it vanishes modulo the special primes.
-    void extend(u64* out, const u64* c, int slot) {
-        const std::size_t n = switcher_.n(), offset = static_cast<std::size_t>(slot) * n;
+    void extend(u64* out, const u64* c, int slot, ChunkRange range) {
+        const std::size_t offset = static_cast<std::size_t>(slot) * switcher_.n();
         if (slot > switcher_.level) {
-            std::memset(out + offset, 0, n * sizeof(u64));
+            for (std::size_t start : {offset + range.near(), offset + range.far()})
+                std::memset(out + start, 0, range.words() * sizeof(u64));
             return;
         }
         const Modulus& m = context_.modulus(slot);
         const Factor special(context_.special_conversion().product(slot), m.q);
-        context_.kernels().multiply_scalar(m, out + offset, c + offset, special, n);
+        for (std::size_t start : {offset + range.near(), offset + range.far()})
+            context_.kernels().multiply_scalar(m, out + start, c + start, special, range.words());
     }
 
     const KeySwitcher& switcher_;
     const Context& context_;
-    u64* first_;    // P times the first polynomial, extended
-    u64* second_;   // of the sum so far, extended, once there is one
-    u64* next_;     // takes the next first polynomial
-    u64* reduced_;  // the second polynomial in the basis of the ciphertext
+    u64* first_;          // P times the first polynomial, extended
+    u64* second_;         // of the sum so far, extended, once there is one
+    u64* next_;           // takes the next first polynomial
+    const u64* reduced_;  // the second polynomial in the basis of the ciphertext
     bool extended_ = false;
 };
 

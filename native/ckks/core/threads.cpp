@@ -2,6 +2,23 @@
 
 namespace kakuri::ckks {
 
+namespace {
+
+// Until ready() or `patience` is over.
+template <class Ready>
+void look_for(std::chrono::microseconds patience, Ready ready) {
+    const auto end = std::chrono::steady_clock::now() + patience;
+    while (!ready() && std::chrono::steady_clock::now() < end) {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#else
+        std::this_thread::yield();
+#endif
+    }
+}
+
+}  // namespace
+
 ThreadPool::ThreadPool(int threads) {
     for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { serve(static_cast<std::size_t>(i)); });
 }
@@ -22,32 +39,43 @@ void ThreadPool::run(std::size_t count, const std::function<void(std::size_t, st
     }
     const std::lock_guard turn(one_job_);
     Job job{&task, count, {}, {}, {}};
+    bool wake = false;
     {
         const std::lock_guard guard(lock_);
         job_ = &job;
-        ++generation_;
-        busy_ = workers_.size();
+        ++posted_;
+        wake = sleeping_ > 0;
     }
-    wake_.notify_all();
+    if (wake) wake_.notify_all();
     work(job, 0);
+    {
+        const std::lock_guard guard(lock_);
+        job_ = nullptr;  // a worker that wakes only now has nothing to do, and nobody waits for it
+    }
+    look_for(kPatience, [&] { return active_ == 0; });
     std::unique_lock guard(lock_);
-    idle_.wait(guard, [&] { return busy_ == 0; });
-    job_ = nullptr;
+    idle_.wait(guard, [&] { return active_ == 0; });
     if (job.failure) std::rethrow_exception(job.failure);
 }
 
 void ThreadPool::serve(std::size_t worker) {
     std::size_t seen = 0;
-    std::unique_lock guard(lock_);
     while (true) {
-        wake_.wait(guard, [&] { return stopping_ || generation_ != seen; });
+        const auto called = [&] { return stopping_ || posted_ != seen; };
+        look_for(kPatience, called);
+        std::unique_lock guard(lock_);
+        ++sleeping_;
+        wake_.wait(guard, called);
+        --sleeping_;
         if (stopping_) return;
-        seen = generation_;
+        seen = posted_;
+        if (job_ == nullptr) continue;
         Job& job = *job_;
+        ++active_;
         guard.unlock();
         work(job, worker);
         guard.lock();
-        if (--busy_ == 0) idle_.notify_one();
+        if (--active_ == 0) idle_.notify_one();
     }
 }
 

@@ -1,10 +1,13 @@
 // Purpose: a small persistent pool that runs independent tasks of one call.
 // Guarantees: every index runs exactly once, the caller works too, results cannot depend on the number of threads as
 //   long as tasks write to disjoint memory. One thread means no pool at all. An exception of a task is rethrown to the
-//   caller.
+//   caller; with several threads the other tasks have run by then.
+// A thread without work looks for more for kPatience before it sleeps: an evaluation is hundreds of calls a few
+//   microseconds apart, and waking a thread takes longer than that.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <functional>
@@ -26,6 +29,8 @@ public:
     void run(std::size_t count, const std::function<void(std::size_t, std::size_t)>& task);
 
 private:
+    static constexpr std::chrono::microseconds kPatience{100};
+
     struct Job {
         const std::function<void(std::size_t, std::size_t)>* task;
         std::size_t count;
@@ -38,13 +43,14 @@ private:
 
     std::vector<std::thread> workers_;
     std::mutex one_job_;  // callers of one pool take turns
-    std::mutex lock_;
+    std::mutex lock_;     // of everything below; atomics are also read without it
     std::condition_variable wake_;
     std::condition_variable idle_;
-    Job* job_ = nullptr;
-    std::size_t generation_ = 0;
-    std::size_t busy_ = 0;
-    bool stopping_ = false;
+    Job* job_ = nullptr;                  // null when there is none to join
+    std::atomic<std::size_t> posted_{0};  // jobs so far
+    std::atomic<std::size_t> active_{0};  // workers that joined job_ and have not left it
+    std::size_t sleeping_ = 0;
+    std::atomic<bool> stopping_{false};
 };
 
 }  // namespace kakuri::ckks

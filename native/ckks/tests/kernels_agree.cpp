@@ -47,6 +47,15 @@ private:
     const Modulus& m() const { return tables_.modulus(); }
     Buffer draw() { return residues(n_, m().q, fill_, random_); }
 
+    // All chunks, three at a time.
+    std::vector<ChunkRange> pieces() const {
+        std::vector<ChunkRange> out;
+        const std::size_t chunks = ChunkRange::whole(n_).count;
+        for (std::size_t first = 0; first < chunks; first += 3)
+            out.push_back({first, std::min<std::size_t>(3, chunks - first), n_});
+        return out;
+    }
+
     // body(kernels, out) writes `outputs` arrays of n words.
     template <class Body>
     void compare(const char* what, std::size_t outputs, Body body) {
@@ -136,8 +145,9 @@ private:
         for (const Buffer& digit : digits) rows.push_back(digit.data());
         for (const std::uint32_t* moves : {static_cast<const std::uint32_t*>(nullptr), permutation.data()}) {
             const RotationTerms rotation{rows.data(), rows.size(), key.data(), stride, moves, nullptr, nullptr, 0};
-            compare(moves == nullptr ? "rotate by nothing" : "rotate", 2,
-                    [&](const Kernels& k, u64* r) { k.rotate(m(), r, r + n_, rotation, n_); });
+            compare(moves == nullptr ? "rotate by nothing" : "rotate", 2, [&](const Kernels& k, u64* r) {
+                for (const ChunkRange& range : pieces()) k.rotate(m(), r, r + n_, rotation, range);
+            });
         }
     }
 
@@ -184,7 +194,7 @@ private:
             compare("add_rotation", 2, [&](const Kernels& k, u64* out) {
                 std::memcpy(out, r.data(), n_ * sizeof(u64));
                 std::memcpy(out + n_, r.data(), n_ * sizeof(u64));
-                k.add_rotation(m(), out, out + n_, rotation, n_);
+                for (const ChunkRange& range : pieces()) k.add_rotation(m(), out, out + n_, rotation, range);
             });
         }
         const std::size_t chunks = n_ / (2 * kChunkWords);
@@ -198,12 +208,11 @@ private:
                                             {out + 2 * n_, out + 3 * n_, chosen.data() + 6, long_terms}};
             const std::size_t stride = rotations.size() * kPackedWords;
             Buffer packed(stride * chunks);
-            for (std::size_t first = 0; first < chunks; first += chunks > 3 ? 3 : chunks) {
-                const ChunkRange range{first, std::min<std::size_t>(chunks > 3 ? 3 : chunks, chunks - first), n_};
+            for (const ChunkRange& range : pieces()) {
                 for (std::size_t i = 0; i < rotations.size(); ++i)
                     k.pack_rotation(m(), packed.data() + i * kPackedWords, stride, rotations[i], range);
                 k.diagonal_sums(m(), groups, 2, packed.data(), stride,
-                                diagonals.data() + first * diagonal_stride, diagonal_stride, symmetric, range);
+                                diagonals.data() + range.first * diagonal_stride, diagonal_stride, symmetric, range);
             }
         });
     }

@@ -36,12 +36,13 @@ def main(folder: Path) -> None:
     for line in sys.stdin:
         index = json.loads(line)["run"]
         query = client.encrypt(images if index < 0 else images[index]).to_bytes()
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         answer = server.run(Query.from_bytes(query))
         reply = answer.to_bytes()
-        seconds = time.perf_counter() - start
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
         values = client.decrypt(answer)
-        _say({"seconds": seconds, "values": (values if index < 0 else values[0]).tolist()})
+        values_sent = (values if index < 0 else values[0]).tolist()
+        _say({"seconds": seconds, "cpu_seconds": cpu_seconds, "values": values_sent})
         summary = {"query_bytes": len(query), "answer_bytes": len(reply)}
         if server.last_profile is not None:
             summary["counts"] = profile_counts(server.last_profile)

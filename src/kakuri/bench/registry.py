@@ -11,6 +11,7 @@ from kakuri.errors import KakuriError
 _BENCHMARKS = {
     "encrypted-mnist": "kakuri.bench.encrypted_mnist",
     "encrypted-cifar10": "kakuri.bench.encrypted_cifar10",
+    "encrypted-throughput": "kakuri.bench.encrypted_throughput",
     "codegen": "kakuri.bench.codegen",
     "codegen-levels": "kakuri.bench.codegen_levels",
     "codegen-arm64": "kakuri.bench.codegen_arm64",

@@ -1,8 +1,9 @@
 """Workers: measured systems in processes of their own, driven line by line.
 
 Protocol, JSON lines on stdin and stdout: the worker first prints ``{"ready": {...}}`` with what set-up measured; for
-each ``{"run": i}`` it answers ``{"seconds": ..., "values": [...]}`` for input i; at end of input it prints
-``{"summary": {...}}``. So ours and a peer can take turns, and each has a peak memory of its own.
+each ``{"run": i}`` it answers ``{"seconds": ..., "values": [...]}`` (ours: ``cpu_seconds`` too) for input i;
+at end of input it prints ``{"summary": {...}}``. So ours and a peer can take turns, and each has a peak memory of its
+own.
 """
 
 from __future__ import annotations

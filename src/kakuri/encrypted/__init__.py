@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kakuri.encrypted.client import Client
     from kakuri.encrypted.deployment import Deployment
+    from kakuri.encrypted.diagonals_cache import DiagonalsCache
     from kakuri.encrypted.messages import Answer, Query
     from kakuri.encrypted.planning import EncryptedPlan, plan
     from kakuri.encrypted.server import Server
 
-__all__ = ["Answer", "Client", "Deployment", "EncryptedPlan", "Query", "Server", "plan"]
+__all__ = ["Answer", "Client", "Deployment", "DiagonalsCache", "EncryptedPlan", "Query", "Server", "plan"]
 
 _HOMES = {
     "Answer": "messages",
     "Client": "client",
     "Deployment": "deployment",
+    "DiagonalsCache": "diagonals_cache",
     "EncryptedPlan": "planning",
     "Query": "messages",
     "Server": "server",

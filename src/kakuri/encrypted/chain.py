@@ -104,7 +104,9 @@ def level_bits(uses: Mapping[int, set[str]], depth: int, precision: Precision, i
     return [base, *(max(precision.bits(kind) for kind in uses.get(level, {"linear"})) for level in range(1, depth + 1))]
 
 
-def find_chain(bits: list[int], log_n: int, precision: Precision, margin_bits: int = 2) -> Chain | None:
+def find_chain(
+    bits: list[int], log_n: int, precision: Precision, ring: str = STANDARD, *, margin_bits: int = 2
+) -> Chain | None:
     """The chain with the fewest key-switching digits that is secure in this ring, or None."""
     if bits[0] > MAX_PRIME_BITS:
         return None
@@ -114,10 +116,9 @@ def find_chain(bits: list[int], log_n: int, precision: Precision, margin_bits: i
         if sum(bits) + sum(special) >= limit:
             continue
         # Largest first: the nearest primes to 2^49 must stay below 2^50 together with everything else.
-        primes = _ckks.ntt_primes(log_n, [*bits, *special])
-        chain = Chain(
-            tuple(primes[: len(bits)]), tuple(primes[len(bits) :]), digits, log_n, math.exp2(precision.message_bits)
-        )
+        primes = _ckks.ntt_primes(log_n, [*bits, *special], ring)
+        moduli, special_moduli = tuple(primes[: len(bits)]), tuple(primes[len(bits) :])
+        chain = Chain(moduli, special_moduli, digits, log_n, math.exp2(precision.message_bits), ring)
         if math.fsum(math.log2(p) for p in primes) <= limit:
             return chain
     return None

@@ -8,6 +8,7 @@ Does not guarantee: ``Memory.process`` and ``Memory.program``, which were measur
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -46,6 +47,10 @@ class Sizes:
     query_bytes: int
     answer_bytes: int
     memory: Memory
+
+
+def machine_memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def sizes(chain: Chain, compiled: Compiled) -> Sizes:

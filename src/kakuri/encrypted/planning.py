@@ -24,7 +24,7 @@ from kakuri import _ckks_secret, model
 from kakuri.encrypted import cost
 from kakuri.encrypted.backends.simulated import SimulatedBackend
 from kakuri.encrypted.calibration import this_machine
-from kakuri.encrypted.chain import Chain, find_chain, level_bits, precisions
+from kakuri.encrypted.chain import Chain, find_chain, level_bits, precisions, slots_of
 from kakuri.encrypted.client import Client
 from kakuri.encrypted.compile import Compiled, Probe, probe
 from kakuri.encrypted.deployment import Deployment
@@ -108,6 +108,7 @@ class EncryptedPlan:
             "peak_ciphertexts": peak_registers(program),
             "memory_bytes": sizes.memory.total,
             "memory_parts_bytes": asdict(sizes.memory),
+            "fits_this_machine": sizes.memory.total <= cost.machine_memory_bytes(),
             "estimated_seconds": seconds(chain, program, this_machine()),
             "error_estimate": self.compiled.error,
             "precision_bits": self.deployment.precision_bits,
@@ -128,7 +129,8 @@ class EncryptedPlan:
             ("evaluation keys", f"{d['evaluation_key_bytes'] / mib:.0f} MiB ({d['rotation_keys']} rotations)"),
             ("query, answer", f"{d['query_bytes'] / mib:.2f} MiB, {d['answer_bytes'] / mib:.2f} MiB"),
             ("server memory", f"about {d['memory_bytes'] / mib:.0f} MiB: " + _parts(d["memory_parts_bytes"])),
-            ("time", f"about {d['estimated_seconds']:.2g} s on one core"),
+            *([] if d["fits_this_machine"] else [("", _too_large(d["peak_ciphertexts"]))]),
+            ("time", _time(d["estimated_seconds"], d["samples_per_query"])),
             ("precision", f"{d['precision_bits']} bits after the point (error about {d['error_estimate']:.1e})"),
             ("operations", ", ".join(f"{k} {v}" for k, v in sorted(d["operations"].items()))),
         ]
@@ -159,6 +161,18 @@ class EncryptedPlan:
         for message in outside:
             warnings.warn(f"outside the calibrated range: {message}", KakuriWarning, stacklevel=2)
         return outside
+
+
+def _time(estimated_seconds: float, samples: int) -> str:
+    each = f", {samples / estimated_seconds:.0f} samples a second where the query is full" if samples > 1 else ""
+    return f"about {estimated_seconds:.2g} s on one core{each}"
+
+
+def _too_large(ciphertexts: int) -> str:
+    mib = cost.machine_memory_bytes() >> 20
+    return (
+        f"more than this machine's {mib} MiB: {ciphertexts} ciphertexts live at once; multiplexed packing needs fewer"
+    )
 
 
 def _parts(sizes: dict[str, int]) -> str:
@@ -280,13 +294,13 @@ def _smallest_ring(net: ir.Model, network: Network, seen: Calibration, wanted: _
     for log_n in wanted.log_ns:
         pack = packing_named(wanted.packing)
         try:
-            pack.check(network, 1 << (log_n - 1))
+            pack.check(network, slots_of(log_n, pack.ring))
         except KakuriError as error:
             if log_n == wanted.log_ns[-1]:
                 raise
             tried.append(f"2^{log_n}: {error.problem.what}")
             continue
-        chains = _chains(probe(network, pack, 1 << (log_n - 1)), log_n, integer_bits)
+        chains = _chains(probe(network, pack, slots_of(log_n, pack.ring)), log_n, integer_bits, pack.ring)
         errors: list[str] = []
         for chain in chains:
             recipe = Recipe(wanted.packing, chain, wanted.drop_unneeded)
@@ -305,10 +319,10 @@ def _smallest_ring(net: ir.Model, network: Network, seen: Calibration, wanted: _
     )
 
 
-def _chains(found: Probe, log_n: int, integer_bits: int) -> list[Chain]:
+def _chains(found: Probe, log_n: int, integer_bits: int, ring: str) -> list[Chain]:
     """Every chain that is secure in this ring: the cheapest to key-switch with first, among equals the most precise."""
     made = (
-        find_chain(level_bits(found.uses, found.depth, precision, integer_bits), log_n, precision)
+        find_chain(level_bits(found.uses, found.depth, precision, integer_bits), log_n, precision, ring)
         for precision in precisions()
     )
     chains = [chain for chain in made if chain is not None]

@@ -25,6 +25,7 @@ from kakuri.encrypted.backends.kernel import KernelBackend
 from kakuri.encrypted.chain import CONJUGATE_INVARIANT, STANDARD, Chain
 from kakuri.encrypted.compile import Compiled, compile_network
 from kakuri.encrypted.deployment import Deployment
+from kakuri.encrypted.diagonals_cache import DiagonalsCache
 from kakuri.encrypted.execute import Profile, Progress, encode_constants, execute
 from kakuri.encrypted.messages import Answer, Query, expect
 from kakuri.encrypted.multiplexed.compile import MULTIPLEXED, Design, compile_multiplexed
@@ -100,6 +101,7 @@ class Server:
         *,
         threads: int | None = None,
         compiled: Compiled | None = None,
+        cache: DiagonalsCache | None = None,
     ) -> None:
         self.deployment = deployment
         self.threads = threads or os.cpu_count() or 1
@@ -108,7 +110,7 @@ class Server:
         self._compiled = compiled or recipe.compile(net)
         self._require_same_wire()
         self._require_keys()
-        self._backend = KernelBackend(deployment.parameters, keys, self.threads)
+        self._backend = KernelBackend(deployment.parameters, keys, self.threads, cache)
         self._constants = encode_constants(self._compiled.program, self._backend)
         self._lock = threading.Lock()
 
@@ -175,8 +177,11 @@ class Server:
         packages.write(Path(path), ROOM, content, entries)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], threads: int | None = None) -> Server:
-        """Raises KK-F.. for a file that is no such package or is damaged."""
+    def load(
+        cls, path: str | os.PathLike[str], threads: int | None = None, *, cache: DiagonalsCache | None = None
+    ) -> Server:
+        """cache: where encoded diagonals are kept for the next start. Raises KK-F.. for a file that is no such package
+        or is damaged."""
         with packages.open_package(Path(path)) as package:
             if package.room != ROOM:
                 raise KakuriError(
@@ -191,7 +196,7 @@ class Server:
             recipe = Recipe.from_dict(package.content.get("recipe"))
             net = model.from_bytes(package.read("model.onnx"))
             keys = _ckks.EvaluationKeys.from_bytes(deployment.parameters, package.view("evaluation_keys.bin"))
-        return cls(deployment, net, recipe, keys, threads=threads)
+        return cls(deployment, net, recipe, keys, threads=threads, cache=cache)
 
 
 def _close(a: float, b: float) -> bool:

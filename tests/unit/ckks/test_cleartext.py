@@ -138,7 +138,7 @@ def test_another_key_decrypts_to_nothing_like_the_message(secure: Ring) -> None:
     assert np.abs(values).max() > 1e3
 
 
-@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("threads", [2, 3, 7])
 def test_threads_do_not_change_a_bit(secure: Ring, threads: int) -> None:
     many = _ckks.Evaluator(secure.parameters, secure.keys, threads)
     a, b = encrypt(secure, slots(secure, 1)), encrypt(secure, slots(secure, 2))
@@ -156,6 +156,8 @@ def test_threads_do_not_change_a_bit(secure: Ring, threads: int) -> None:
             *e.linear_combination([a, b], weights, 2.0**30, plain),
             e.dot_plain([a, b], [plain, plain]),
             e.add_many([a, b, a]),
+            e.add_plain(product, _ckks.encode(secure.parameters, slots(secure, 3), product.scale, 3)),
+            e.add_scalar(a, 0.5),
         ]
 
     for one, other in zip(everything(secure.evaluator), everything(many), strict=True):

@@ -1,6 +1,6 @@
 """Batch-axis packing: one ciphertext per element, one sample per slot.
 
-Purpose: throughput. Up to N/2 samples are answered at once; no rotations are needed at all.
+Purpose: throughput. Up to N samples are answered at once; no rotations are needed at all.
 Guarantees: the operation counts of S4 table 4.1 (taps that fall on padding cost nothing).
 Does not guarantee: latency; a layer costs OC IC KH KW OH OW products whether one slot is used or all.
 Source: S4 section 4.1; Dowlin et al. (CryptoNets), ICML 2016.
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kakuri.encrypted.build import Builder
+from kakuri.encrypted.chain import CONJUGATE_INVARIANT
 from kakuri.encrypted.network import Convolution, Dense, Network, Polynomial, Pool
 from kakuri.encrypted.packings.polynomial import emit_polynomial
 from kakuri.encrypted.wire import IntArray, WireLayout
@@ -59,6 +60,7 @@ class BatchAxis:
     """See the module head."""
 
     name = "batch"
+    ring = CONJUGATE_INVARIANT  # twice the samples of the standard ring at the same price
 
     def check(self, network: Network, slots: int) -> None:
         """Every supported layer fits: a ciphertext holds one element."""

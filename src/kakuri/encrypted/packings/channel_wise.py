@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kakuri.encrypted.build import Builder
+from kakuri.encrypted.chain import STANDARD
 from kakuri.encrypted.network import Convolution, Dense, Network, Polynomial, Pool
 from kakuri.encrypted.packings.polynomial import emit_polynomial
 from kakuri.encrypted.wire import IntArray, WireLayout
@@ -63,6 +64,7 @@ class ChannelWise:
     """See the module head."""
 
     name = "channel"
+    ring = STANDARD  # the document's
 
     def check(self, network: Network, slots: int) -> None:
         """Raises KK-E11 when a channel with its gutter needs more slots than a ciphertext has."""

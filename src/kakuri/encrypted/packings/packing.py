@@ -20,6 +20,7 @@ class Packing(Protocol[Layout]):
     """One packing. ``magnitude`` is the typical size (root mean square) of the layer's input."""
 
     name: str
+    ring: str
 
     def check(self, network: Network, slots: int) -> None:
         """Raises KakuriError (KK-E1x) when the network does not fit this packing and ring."""
