@@ -19,6 +19,7 @@ Source: Ailon and Chazelle 2006 (randomised Hadamard transforms); the cancellati
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,6 +28,9 @@ from torch import Tensor
 from kakuri import _blinding
 from kakuri.offload.masks import MaskStream
 from kakuri.offload.tiers.tier import Right
+
+if TYPE_CHECKING:
+    from kakuri._blinding import Look
 
 SHIELD_SHARE = 16
 """One pair of shield rows for each 2 * 16 rows."""
@@ -71,14 +75,14 @@ class ShieldedRows:
     def blinded_rows(self) -> int:
         return len(self.mask)
 
-    def apply(self, x: Tensor, right: Right, out: Tensor | None = None) -> Tensor:
-        return _mix(x, self.mask, right, out, self._shields(x, 1.0))
+    def apply(self, x: Tensor, right: Right, out: Tensor | None = None, look: Look | None = None) -> Tensor:
+        return _mix(x, self.mask, right, out, self._shields(x, 1.0), look)
 
-    def undo(self, y: Tensor, right: Right) -> Tensor:
-        return _undo(y, self.mask, right, self.rows)
+    def undo(self, y: Tensor, right: Right, look: Look | None = None) -> Tensor:
+        return _undo(y, self.mask, right, self.rows, look)
 
-    def apply_dual(self, dy: Tensor, right: Right, out: Tensor | None = None) -> Tensor:
-        return _mix(dy, self.mask, right, out, self._shields(dy, -1.0))
+    def apply_dual(self, dy: Tensor, right: Right, out: Tensor | None = None, look: Look | None = None) -> Tensor:
+        return _mix(dy, self.mask, right, out, self._shields(dy, -1.0), look)
 
     undo_dual = undo
 
@@ -106,19 +110,26 @@ class BlockOrthogonal:
         return ShieldedRows(mask, rows, shields, stream.child_key())
 
 
-def _mix(
-    x: Tensor, rows: _blinding.Mixing, right: Right, out: Tensor | None = None, more: Tensor | None = None
+def _mix(  # noqa: PLR0917
+    x: Tensor,
+    rows: _blinding.Mixing,
+    right: Right,
+    out: Tensor | None = None,
+    more: Tensor | None = None,
+    look: Look | None = None,
 ) -> Tensor:
     assert isinstance(right, MixedColumns)
     x = x.detach().contiguous()
     out = x.new_empty(len(rows), x.shape[1]) if out is None else out
     shields = None if more is None else more.numpy()
-    _blinding.mix(x.numpy(), rows, right.mask, out.numpy(), shields, threads=torch.get_num_threads())
+    threads = torch.get_num_threads()
+    _blinding.mix(x.numpy(), rows, right.mask, out.numpy(), shields, look=look, threads=threads)
     return out
 
 
-def _undo(y: Tensor, rows: _blinding.Mixing, right: Right, kept: int) -> Tensor:
+def _undo(y: Tensor, rows: _blinding.Mixing, right: Right, kept: int, look: Look | None = None) -> Tensor:
     assert isinstance(right, MixedColumns)
     out = y.new_empty(kept, y.shape[1])
-    _blinding.undo_mix(y.contiguous().numpy(), rows, right.mask, out.numpy(), threads=torch.get_num_threads())
+    threads = torch.get_num_threads()
+    _blinding.undo_mix(y.contiguous().numpy(), rows, right.mask, out.numpy(), look=look, threads=threads)
     return out
