@@ -48,9 +48,10 @@ class SingleMeeting:
     def __init__(
         self, w: Doubles, across: Doubles, norms: Doubles, noise: Doubles, length: float, share: float
     ) -> None:
-        """w, across (k, n): the fingerprint of the weight, and the other side's probes. norms, noise (n,): squared norms
-        of the weight's rows, and variances of w in units of u^2. length: of the sums that round. share: how much of the
-        mean variance a tier that mixes grants each coordinate, else zero, and rounding and drift are one weight."""
+        """w, across (k, n): the fingerprint of the weight, and the other side's probes. norms, noise (n,): squared
+        norms of the weight's rows, and variances of w in units of u^2. length: of the sums that round. share: how much
+        of the mean variance a tier that mixes grants each coordinate, else zero, and rounding and drift are one
+        weight."""
 
     @property
     def of_rounding(self) -> float:
@@ -74,8 +75,8 @@ class SingleLook:
         """Without a meeting only sums over rows are taken."""
 
     def add_columns(self, other: Self) -> None:
-        """Asks for sums over rows too: by the second half of the dots of a look that was taken at the other operand, and of
-        squares by its rows' plain squares."""
+        """Asks for sums over rows too: by the second half of the dots of a look that was taken at the other operand,
+        and of squares by its rows' plain squares."""
 
     def crossed(self) -> NDArray[np.float64] | None:
         """(k / 2 + 1, columns): dots^T x, and the column's squares summed with those; None when not asked for."""
@@ -120,21 +121,23 @@ def reorder(
     look: Look | None = None,
     threads: int = 1,
 ) -> None:
-    """x (b, n) permuted and scaled on both sides, or put back. dual: rows take the reciprocal factors. look: at x, or at
-    what is put back."""
+    """x (b, n) permuted and scaled on both sides, or put back. dual: rows take the reciprocal factors. look: at x, or
+    at what is put back."""
 
 def mix(
     x: Matrix,
     rows: Mixing,
     columns: Mixing,
     out: Matrix,
-    more: Matrix | None = None,
+    shields: NDArray[np.int32] | None = None,
     *,
+    scale: float = 0.0,
+    sign: float = 1.0,
     look: Look | None = None,
     threads: int = 1,
 ) -> None:
-    """[x; more] mixed on both sides into out (len(rows), len(columns)). What is mixed on one side only never stands in
-    ``out``. look: at x."""
+    """x and below it N and sign * N mixed on both sides into out (len(rows), len(columns)); N = scale * shields.
+    What is mixed on one side only never stands in ``out``. look: at x."""
 
 def undo_mix(
     y: Matrix, rows: Mixing, columns: Mixing, out: Matrix, *, look: Look | None = None, threads: int = 1
@@ -162,8 +165,8 @@ def drift(
     scale: float,
     decay: float,
 ) -> None:
-    """A step's growth of w_noise and v_noise, in place. moved (k, n): the fingerprint of the velocity, or of the gradient
-    without one. rate: lr / (1 - momentum)."""
+    """A step's growth of w_noise and v_noise, in place. moved (k, n): the fingerprint of the velocity, or of the
+    gradient without one. rate: lr / (1 - momentum)."""
 
 def kernel_path() -> str:
     """'avx512', 'avx2' or 'portable': what run-time dispatch chose."""

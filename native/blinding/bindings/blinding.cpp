@@ -162,14 +162,17 @@ void apply_to_columns(const Mixing& mixing, const Matrix<T>& x, Output<T> out, b
 
 template <typename T>
 void apply_mix(const Matrix<T>& x, const Mixing& rows, const Mixing& columns, Output<T> out,
-               const std::optional<Matrix<T>>& more, OwnedLook<T>* look, int threads) {
-    const std::size_t added = more ? more->shape(0) : 0;
-    require(x.shape(0) + added == rows.size() && x.shape(1) == columns.size(), "x does not have the masks' shape");
-    require(!more || more->shape(1) == x.shape(1), "x and more differ in columns");
-    require(out.shape(0) == rows.size() && out.shape(1) == x.shape(1), "out does not have the masks' shape");
-    Look<T>* const looks = looking(look, x.shape(0), x.shape(1));
+               const std::optional<Matrix<std::int32_t>>& shields, double scale, double sign, OwnedLook<T>* look,
+               int threads) {
+    const std::size_t count = shields ? shields->shape(0) : 0, n = x.shape(1);
+    require(x.shape(0) + 2 * count == rows.size() && n == columns.size(), "x does not have the masks' shape");
+    require(!shields || shields->shape(1) == n, "x and shields differ in columns");
+    require(out.shape(0) == rows.size() && out.shape(1) == n, "out does not have the masks' shape");
+    Look<T>* const looks = looking(look, x.shape(0), n);
     const nb::gil_scoped_release unlocked;
-    mix<T>({x.data(), x.shape(0), more ? more->data() : nullptr}, rows, columns, out.data(), looks, threads);
+    std::vector<T> noise(count * n);
+    for (std::size_t i = 0; i < noise.size(); ++i) noise[i] = static_cast<T>(shields->data()[i]) * static_cast<T>(scale);
+    mix<T>({x.data(), x.shape(0), noise.data(), count, static_cast<T>(sign)}, rows, columns, out.data(), looks, threads);
 }
 
 template <typename T>
@@ -242,8 +245,8 @@ void bind_for(nb::module_& m, nb::class_<Mixing>& mixing, const char* look_name,
     mixing.def("columns", &apply_to_columns<T>, nb::arg("x").noconvert(), nb::arg("out").noconvert(), nb::kw_only(),
                nb::arg("undo") = false, nb::arg("threads") = 1);
     m.def("mix", &apply_mix<T>, nb::arg("x").noconvert(), nb::arg("rows"), nb::arg("columns"),
-          nb::arg("out").noconvert(), nb::arg("more").noconvert() = nb::none(), nb::kw_only(),
-          nb::arg("look") = nb::none(), nb::arg("threads") = 1);
+          nb::arg("out").noconvert(), nb::arg("shields").noconvert() = nb::none(), nb::kw_only(),
+          nb::arg("scale") = 0.0, nb::arg("sign") = 1.0, nb::arg("look") = nb::none(), nb::arg("threads") = 1);
     m.def("undo_mix", &apply_undo_mix<T>, nb::arg("y").noconvert(), nb::arg("rows"), nb::arg("columns"),
           nb::arg("out").noconvert(), nb::kw_only(), nb::arg("look") = nb::none(), nb::arg("threads") = 1);
     m.def("look_at", &python_look_at<T>, nb::arg("x").noconvert(), nb::arg("look"), nb::kw_only(),

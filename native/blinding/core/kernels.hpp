@@ -31,12 +31,14 @@ struct ReorderingView {
     const T* factor;
 };
 
-// The rows of data (rows, n), then those of more.
+// The rows of data (rows, n), then those of shields (count, n), then these times sign.
 template <typename T>
 struct RowsOf {
     const T* data;
     std::size_t rows;
-    const T* more;
+    const T* shields;
+    std::size_t count;
+    T sign;
 };
 
 // What verification asks of a matrix x (b, n). Null or zero: not asked.

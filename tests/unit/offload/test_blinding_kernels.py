@@ -76,13 +76,15 @@ def test_mixing_is_its_definition_and_undoes_itself(  # noqa: PLR0917
     dtype: torch.dtype, b: int, n: int, added: int, threads: int, seed: int
 ) -> None:
     torch.manual_seed(seed)
-    of_rows, of_columns = words(2 * (b + added), seed), words(2 * n, seed + 1)
+    of_rows, of_columns = words(2 * (b + 2 * added), seed), words(2 * n, seed + 1)
     rows, columns = _blinding.Mixing(of_rows), _blinding.Mixing(of_columns)
     p, q = mixing_matrix(of_rows), mixing_matrix(of_columns)
-    x, more = torch.randn(b, n, dtype=dtype), torch.randn(added, n, dtype=dtype)
-    out, back = torch.full((b + added, n), torch.nan, dtype=dtype), torch.full((b, n), torch.nan, dtype=dtype)
-    _blinding.mix(x, rows, columns, out, more, threads=threads)
-    assert close(out, p @ torch.cat([x, more]).double() @ q.T)
+    x, sign = torch.randn(b, n, dtype=dtype), -1.0 if seed % 2 else 1.0
+    shields = words(added * n, seed + 2).astype(np.int32).reshape(added, n)
+    noise = torch.from_numpy(shields).double() * 2.0**-31
+    out, back = torch.full((b + 2 * added, n), torch.nan, dtype=dtype), torch.full((b, n), torch.nan, dtype=dtype)
+    _blinding.mix(x, rows, columns, out, shields, scale=2.0**-31, sign=sign, threads=threads)
+    assert close(out, p @ torch.cat([x.double(), noise, sign * noise]) @ q.T)
     _blinding.undo_mix(out, rows, columns, back, threads=threads)
     assert close(back, x.double())
     columns.columns(x, back)
@@ -141,7 +143,7 @@ KINDS = {
 
 
 def meeting_of(n: int, dtype: torch.dtype, share: float = 4.0) -> tuple[Meeting, Tensor, Tensor]:
-    """A meeting of two probes and two of the other side, its four probes, and its two weights, from their definition."""
+    """A meeting of two probes and two of the other side, its four probes, and its two weights by their definition."""
     w, across = torch.randn(2, n).double(), torch.randn(2, n).double()
     norms, noise = torch.rand(n, dtype=torch.float64) + 0.5, torch.rand(n, dtype=torch.float64)
     meeting = KINDS[dtype][1](w, across, norms, noise.numpy(), 80.0, share)
@@ -197,10 +199,10 @@ def test_a_look_that_rides_on_blinding_sees_the_plain_side(  # noqa: PLR0917
     dtype: torch.dtype, b: int, n: int, added: int, threads: int, seed: int
 ) -> None:
     torch.manual_seed(seed)
-    x, more = torch.randn(b, n, dtype=dtype), torch.randn(added, n, dtype=dtype)
-    rows, columns = _blinding.Mixing(words(2 * (b + added), seed)), _blinding.Mixing(words(2 * n, seed + 1))
-    out, back = torch.empty(b + added, n, dtype=dtype), torch.empty_like(x)
-    look_is_right(x, lambda look: _blinding.mix(x, rows, columns, out, more, look=look, threads=threads))
+    x, shields = torch.randn(b, n, dtype=dtype), np.ones((added, n), np.int32)
+    rows, columns = _blinding.Mixing(words(2 * (b + 2 * added), seed)), _blinding.Mixing(words(2 * n, seed + 1))
+    out, back = torch.empty(b + 2 * added, n, dtype=dtype), torch.empty_like(x)
+    look_is_right(x, lambda look: _blinding.mix(x, rows, columns, out, shields, scale=1.0, look=look, threads=threads))
     look_is_right(x, lambda look: _blinding.undo_mix(out, rows, columns, back, look=look, threads=threads))
     scale = np.random.default_rng(seed).random(b) + 0.5
     order, signs = _blinding.Reordering(words(b, seed), scale), _blinding.Reordering(words(n, seed + 1))
