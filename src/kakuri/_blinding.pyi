@@ -8,6 +8,8 @@ Conventions
 - Masks are drawn from secret random words by Fisher and Yates; drawing and use touch memory in a secret order.
 """
 
+from typing import Self, overload
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -35,6 +37,79 @@ class Mixing:
     def columns(self, x: Matrix, out: Matrix, *, undo: bool = False, threads: int = 1) -> None:
         """Each row of x (b, size) mixed, or unmixed, into out (b, size)."""
 
+class SingleMeeting:
+    """What every row of an operand meets until the next step, in float32: probes, and weights for its squares."""
+
+    @overload
+    def __init__(self, probes: Doubles) -> None:
+        """probes (k, n), 1 to 16, without weights: for answers."""
+
+    @overload
+    def __init__(
+        self, w: Doubles, across: Doubles, norms: Doubles, noise: Doubles, length: float, share: float
+    ) -> None:
+        """w, across (k, n): the fingerprint of the weight, and the other side's probes. norms, noise (n,): squared
+        norms of the weight's rows, and variances of w in units of u^2. length: of the sums that round. share: how much
+        of the mean variance a tier that mixes grants each coordinate, else zero, and rounding and drift are one
+        weight."""
+
+    @property
+    def of_rounding(self) -> float:
+        """What the first weights, at most 1, are multiples of."""
+
+    @property
+    def of_drift(self) -> float:
+        """And the second, when there are two."""
+
+class DoubleMeeting(SingleMeeting):
+    """The same in float64."""
+
+class SingleLook:
+    """What verification asks of a matrix x (rows, columns), and what a pass over x answered, in float32.
+
+    Sums of n terms are taken in blocks and round like one of 8 + n / 4 at most. A look is used once; before that its
+    answers are undefined.
+    """
+
+    def __init__(self, rows: int, columns: int, meeting: SingleMeeting | None = None) -> None:
+        """Without a meeting only sums over rows are taken."""
+
+    def add_columns(self, other: Self) -> None:
+        """Asks for sums over rows too: by the second half of the dots of a look that was taken at the other operand,
+        and of squares by its rows' plain squares."""
+
+    def crossed(self) -> NDArray[np.float64] | None:
+        """(k / 2 + 1, columns): dots^T x, and the column's squares summed with those; None when not asked for."""
+
+    @property
+    def dots(self) -> NDArray[np.float64]:
+        """(rows, k): x probes^T, a copy."""
+
+    @property
+    def squares(self) -> NDArray[np.float64]:
+        """(rows, w + 1): the row's squares summed with each of the w weights, and without; a copy."""
+
+    @property
+    def rows(self) -> int: ...
+    @property
+    def columns(self) -> int: ...
+    @property
+    def finite(self) -> bool:
+        """Whether all dots are."""
+
+    @property
+    def total(self) -> float:
+        """All squares without weights."""
+
+    @property
+    def seconds(self) -> float:
+        """Processor time that looking took, all threads together."""
+
+class DoubleLook(SingleLook):
+    """The same in float64."""
+
+Look = SingleLook | DoubleLook
+
 def reorder(
     x: Matrix,
     rows: Reordering,
@@ -43,34 +118,55 @@ def reorder(
     *,
     undo: bool = False,
     dual: bool = False,
+    look: Look | None = None,
     threads: int = 1,
 ) -> None:
-    """x (b, n) permuted and scaled on both sides, or put back. dual: rows take the reciprocal factors."""
+    """x (b, n) permuted and scaled on both sides, or put back. dual: rows take the reciprocal factors. look: at x, or
+    at what is put back."""
 
-def mix(x: Matrix, rows: Mixing, columns: Mixing, out: Matrix, more: Matrix | None = None, *, threads: int = 1) -> None:
-    """[x; more] mixed on both sides into out (len(rows), len(columns)). What is mixed on one side only never stands in
-    ``out``."""
+def mix(
+    x: Matrix,
+    rows: Mixing,
+    columns: Mixing,
+    out: Matrix,
+    shields: NDArray[np.int32] | None = None,
+    *,
+    scale: float = 0.0,
+    sign: float = 1.0,
+    look: Look | None = None,
+    threads: int = 1,
+) -> None:
+    """x and below it N and sign * N mixed on both sides into out (len(rows), len(columns)); N = scale * shields.
+    What is mixed on one side only never stands in ``out``. look: at x."""
 
-def undo_mix(y: Matrix, rows: Mixing, columns: Mixing, out: Matrix, *, threads: int = 1) -> None:
-    """The first rows, as many as ``out`` has, of what y was mixed from."""
+def undo_mix(
+    y: Matrix, rows: Mixing, columns: Mixing, out: Matrix, *, look: Look | None = None, threads: int = 1
+) -> None:
+    """The first rows, as many as ``out`` has, of what y was mixed from. look: at ``out``."""
 
-def row_sums(
-    x: Matrix, probes: Doubles, weights: Doubles, *, threads: int = 1
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """x (b, n), probes (k, n), weights (w, n) -> x probes^T (b, k), and the squares of x summed over columns with each
-    row of weights, at last without weights (b, w + 1). At most 32 probes and 31 weights."""
+def look_at(x: Matrix, look: Look, *, threads: int = 1) -> None:
+    """Looks at x without blinding it."""
 
-def column_sums(
-    x: Matrix, factors: Doubles, weights: Doubles, *, threads: int = 1
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """x (b, n), factors (b, k), weights (b,) -> factors^T x (k, n), and the squares of x summed over rows with weights
-    (n,)."""
+def worst_residual(seen: Look, answer: Look, *, of_answer: float, share: float) -> float:
+    """The largest squared difference of the answer's dots and the first half of the operand's over its variance: w_i +
+    share * mean(w) + the second weighted square (if there are two weights), w_i = the first weighted square +
+    of_answer * |y_i|^2. The element types of both may differ. Infinite where anything is not finite."""
 
-def worst_residual(
-    y: Matrix, probes: Doubles, expected: Doubles, base: Doubles, *, scale: float, share: float, threads: int = 1
-) -> float:
-    """The largest squared residual over its variance: for y (b, m), probes (k, m), expected (b, k), base (b,) that of
-    y probes^T - expected over base + scale (|y_i|^2 + share * its mean). Infinite where anything is not finite."""
+def drift(
+    w: Doubles,
+    moved: Doubles,
+    norms: Doubles,
+    w_noise: NDArray[np.float64],
+    v_noise: NDArray[np.float64],
+    g_noise: Doubles,
+    *,
+    rate: float,
+    momentum: float,
+    scale: float,
+    decay: float,
+) -> None:
+    """A step's growth of w_noise and v_noise, in place. moved (k, n): the fingerprint of the velocity, or of the
+    gradient without one. rate: lr / (1 - momentum)."""
 
 def kernel_path() -> str:
     """'avx512', 'avx2' or 'portable': what run-time dispatch chose."""

@@ -3,16 +3,19 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
-#include <nanobind/stl/pair.h>
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <cmath>
 #include <memory>
 #include <optional>
 #include <utility>
 
 #include "blinding.hpp"
 #include "dispatch.hpp"
+#include "meeting.hpp"
 #include "verification.hpp"
 
 namespace kakuri::blinding::python {
@@ -27,7 +30,6 @@ template <typename T>
 using Output = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 template <typename T>
 using Vector = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Made = nb::ndarray<nb::numpy, double, nb::c_contig>;
 
 void require(bool holds, const char* what) {
     if (!holds) throw nb::value_error(what);
@@ -38,22 +40,116 @@ std::span<const std::uint64_t> words_of(const Vector<std::uint64_t>& words) {
     return {words.data(), words.size()};
 }
 
+template <typename T>
+using Made = nb::ndarray<nb::numpy, T, nb::c_contig>;
+
 // A new array that Python owns.
-std::pair<Made, double*> made(std::initializer_list<std::size_t> shape) {
+template <typename T>
+Made<T> made(std::initializer_list<std::size_t> shape) {
     std::size_t count = 1;
     for (const std::size_t size : shape) count *= size;
-    auto* data = new double[std::max<std::size_t>(count, 1)];
-    const nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<double*>(p); });
-    return {Made(data, shape, owner), data};
+    auto* data = new T[std::max<std::size_t>(count, 1)];
+    const nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+    return Made<T>(data, shape, owner);
+}
+
+using Numbers = nb::ndarray<double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+Tracked tracked(const Matrix<double>& w, const Vector<double>& norms, const Numbers& noise) {
+    require(norms.size() == w.shape(1) && noise.size() == w.shape(1), "columns differ");
+    require(w.shape(0) > 0 && w.shape(0) <= kMostVectors / 2, "no probes, or too many");
+    return {w.data(), w.shape(0), w.shape(1), norms.data(), noise.data()};
+}
+
+// A look with what it reads and fills. For sums over rows alone there is no meeting.
+template <typename T>
+struct OwnedLook {
+    OwnedLook(std::size_t rows, std::size_t columns, std::shared_ptr<const Meeting<T>> meeting_)
+        : rows(rows), meeting(std::move(meeting_)) {
+        require(!meeting || meeting->n == columns, "the meeting does not have these columns");
+        look.at.n = columns;
+        if (!meeting) return;
+        look.at.probes = meeting->probes.data();
+        look.at.k = meeting->k;
+        look.at.weights = meeting->weights.data();
+        look.at.w = meeting->w;
+        dots.reset(new T[rows * meeting->k]);
+        squares.reset(new T[rows * (meeting->w + 1)]);
+        look.at.dots = dots.get();
+        look.at.squares = squares.get();
+    }
+
+    // With the second half of the dots of a look at the other operand, which is kept, and its rows' squares over the
+    // largest.
+    void add_columns(const OwnedLook& other) {
+        require(other.rows == rows, "rows differ");
+        const std::size_t count = other.look.at.k / 2;
+        require(count > 0, "the other look has no probes");
+        factors = other.dots;
+        row_weights.resize(rows);
+        const double largest = other.largest();
+        for (std::size_t i = 0; i < rows; ++i)
+            row_weights[i] = largest > 0.0 ? static_cast<T>(static_cast<double>(other.square(i)) / largest) : T{0};
+        sums.assign((count + 1) * look.at.n, T{0});
+        most = largest;
+        look.at.factors = {factors.get() + count, other.look.at.k, count};
+        look.at.row_weights = row_weights.data();
+        look.at.sums = sums.data();
+        look.at.noise = sums.data() + count * look.at.n;
+    }
+
+    // (count + 1, n): sums, and noise in its own unit; none when they were not asked for.
+    std::optional<Made<double>> crossed() const {
+        if (sums.empty()) return std::nullopt;
+        const std::size_t count = look.at.factors.count, n = look.at.n;
+        auto found = made<double>({count + 1, n});
+        for (std::size_t i = 0; i < (count + 1) * n; ++i)
+            found.data()[i] = static_cast<double>(sums[i]) * (i < count * n ? 1.0 : most);
+        return found;
+    }
+
+    T square(std::size_t i) const { return squares[(i + 1) * (look.at.w + 1) - 1]; }
+    double total() const {
+        double sum = 0.0;
+        for (std::size_t i = 0; squares && i < rows; ++i) sum += static_cast<double>(square(i));
+        return sum;
+    }
+    double largest() const {
+        double greatest = 0.0;
+        for (std::size_t i = 0; i < rows; ++i) greatest = std::max(greatest, static_cast<double>(square(i)));
+        return greatest;
+    }
+    bool finite() const {
+        return std::all_of(dots.get(), dots.get() + (dots ? rows * look.at.k : 0), [](T dot) { return std::isfinite(dot); });
+    }
+    Made<double> shown(const std::shared_ptr<T[]>& values, std::size_t width) const {
+        auto found = made<double>({rows, width});
+        for (std::size_t i = 0; i < rows * width; ++i) found.data()[i] = static_cast<double>(values[i]);
+        return found;
+    }
+
+    std::size_t rows;
+    std::shared_ptr<const Meeting<T>> meeting;
+    std::shared_ptr<T[]> dots, squares, factors;
+    std::vector<T> row_weights, sums;
+    double most = 0.0;
+    Look<T> look{};
+};
+
+template <typename T>
+Look<T>* looking(OwnedLook<T>* look, std::size_t rows, std::size_t columns) {
+    require(look == nullptr || (look->rows == rows && look->look.at.n == columns), "look has another shape");
+    return look == nullptr ? nullptr : &look->look;
 }
 
 template <typename T>
 void apply_reordering(const Matrix<T>& x, const Reordering& rows, const Reordering& columns, Output<T> out, bool undo,
-                      bool dual, int threads) {
+                      bool dual, OwnedLook<T>* look, int threads) {
     require(x.shape(0) == rows.size() && x.shape(1) == columns.size(), "x does not have the masks' shape");
     require(out.shape(0) == x.shape(0) && out.shape(1) == x.shape(1), "out does not have the shape of x");
+    Look<T>* const looks = looking(look, x.shape(0), x.shape(1));
     const nb::gil_scoped_release unlocked;
-    reorder(x.data(), rows, columns, undo, dual, out.data(), threads);
+    reorder(x.data(), rows, columns, undo, dual, out.data(), looks, threads);
 }
 
 template <typename T>
@@ -66,81 +162,101 @@ void apply_to_columns(const Mixing& mixing, const Matrix<T>& x, Output<T> out, b
 
 template <typename T>
 void apply_mix(const Matrix<T>& x, const Mixing& rows, const Mixing& columns, Output<T> out,
-               const std::optional<Matrix<T>>& more, int threads) {
-    const std::size_t added = more ? more->shape(0) : 0;
-    require(x.shape(0) + added == rows.size() && x.shape(1) == columns.size(), "x does not have the masks' shape");
-    require(!more || more->shape(1) == x.shape(1), "x and more differ in columns");
-    require(out.shape(0) == rows.size() && out.shape(1) == x.shape(1), "out does not have the masks' shape");
+               const std::optional<Matrix<std::int32_t>>& shields, double scale, double sign, OwnedLook<T>* look,
+               int threads) {
+    const std::size_t count = shields ? shields->shape(0) : 0, n = x.shape(1);
+    require(x.shape(0) + 2 * count == rows.size() && n == columns.size(), "x does not have the masks' shape");
+    require(!shields || shields->shape(1) == n, "x and shields differ in columns");
+    require(out.shape(0) == rows.size() && out.shape(1) == n, "out does not have the masks' shape");
+    Look<T>* const looks = looking(look, x.shape(0), n);
     const nb::gil_scoped_release unlocked;
-    mix<T>({x.data(), x.shape(0), more ? more->data() : nullptr}, rows, columns, out.data(), threads);
+    std::vector<T> noise(count * n);
+    for (std::size_t i = 0; i < noise.size(); ++i) noise[i] = static_cast<T>(shields->data()[i]) * static_cast<T>(scale);
+    mix<T>({x.data(), x.shape(0), noise.data(), count, static_cast<T>(sign)}, rows, columns, out.data(), looks, threads);
 }
 
 template <typename T>
-void apply_undo_mix(const Matrix<T>& y, const Mixing& rows, const Mixing& columns, Output<T> out, int threads) {
+void apply_undo_mix(const Matrix<T>& y, const Mixing& rows, const Mixing& columns, Output<T> out, OwnedLook<T>* look,
+                    int threads) {
     require(y.shape(0) == rows.size() && y.shape(1) == columns.size(), "y does not have the masks' shape");
     require(out.shape(0) <= rows.size() && out.shape(1) == y.shape(1), "out has too many rows or other columns");
+    Look<T>* const looks = looking(look, out.shape(0), out.shape(1));
     const nb::gil_scoped_release unlocked;
-    undo_mix(y.data(), rows, columns, out.shape(0), out.data(), threads);
+    undo_mix(y.data(), rows, columns, out.shape(0), out.data(), looks, threads);
 }
 
 template <typename T>
-std::pair<Made, Made> python_row_sums(const Matrix<T>& x, const Matrix<double>& probes, const Matrix<double>& weights,
-                                      int threads) {
-    require(probes.shape(1) == x.shape(1) && weights.shape(1) == x.shape(1), "columns differ");
-    const std::size_t k = probes.shape(0), w = weights.shape(0);
-    require(k <= kMostVectors && w < kMostVectors, "too many probes or weights");
-    auto [dots, to_dots] = made({x.shape(0), k});
-    auto [squares, to_squares] = made({x.shape(0), w + 1});
-    {
-        const nb::gil_scoped_release unlocked;
-        row_sums(x.data(), x.shape(0), x.shape(1), probes.data(), k, weights.data(), w, to_dots, to_squares, threads);
-    }
-    return {std::move(dots), std::move(squares)};
-}
-
-template <typename T>
-std::pair<Made, Made> python_column_sums(const Matrix<T>& x, const Matrix<double>& factors,
-                                         const Vector<double>& weights, int threads) {
-    require(factors.shape(0) == x.shape(0) && weights.size() == x.shape(0), "rows differ");
-    const std::size_t k = factors.shape(1);
-    auto [sums, to_sums] = made({k, x.shape(1)});
-    auto [squares, to_squares] = made({x.shape(1)});
-    {
-        const nb::gil_scoped_release unlocked;
-        column_sums(x.data(), x.shape(0), x.shape(1), factors.data(), k, weights.data(), to_sums, to_squares, threads);
-    }
-    return {std::move(sums), std::move(squares)};
-}
-
-template <typename T>
-double python_worst_residual(const Matrix<T>& y, const Matrix<double>& probes, const Matrix<double>& expected,
-                             const Vector<double>& base, double scale, double share, int threads) {
-    require(probes.shape(1) == y.shape(1), "columns differ");
-    require(expected.shape(0) == y.shape(0) && base.size() == y.shape(0), "rows differ");
-    require(expected.shape(1) == probes.shape(0) && probes.shape(0) <= kMostVectors, "probes differ, or too many");
+void python_look_at(const Matrix<T>& x, OwnedLook<T>& look, int threads) {
+    Look<T>* const looks = looking(&look, x.shape(0), x.shape(1));
     const nb::gil_scoped_release unlocked;
-    return worst_residual(y.data(), y.shape(0), y.shape(1), probes.data(), probes.shape(0), expected.data(),
-                          base.data(), scale, share, threads);
+    look_at(x.data(), x.shape(0), *looks, threads);
+}
+
+template <typename S, typename A>
+double python_worst_residual(const OwnedLook<S>& seen, const OwnedLook<A>& answer, double of_answer, double share) {
+    require(seen.rows == answer.rows, "rows differ");
+    require(seen.meeting && answer.meeting && answer.meeting->k * 2 == seen.meeting->k, "probes differ");
+    const auto& meeting = *seen.meeting;
+    return worst_residual(seen.look.at, answer.look.at, seen.rows, answer.meeting->k,
+                          {meeting.of_rounding, meeting.of_drift, of_answer, share});
+}
+
+void python_drift(const Matrix<double>& w, const Matrix<double>& moved, const Vector<double>& norms, Numbers w_noise,
+                  Numbers v_noise, const Vector<double>& g_noise, double rate, double momentum, double scale,
+                  double decay) {
+    const Tracked own = tracked(w, norms, w_noise);
+    require(moved.shape(0) == own.k && moved.shape(1) == own.n, "moved has another shape");
+    require(v_noise.size() == own.n && g_noise.size() == own.n, "columns differ");
+    drift(own, moved.data(), v_noise.data(), g_noise.data(), {rate * rate, momentum * momentum, scale * scale, decay * decay});
 }
 
 template <typename T>
-void bind_for(nb::module_& m, nb::class_<Mixing>& mixing) {
+void bind_for(nb::module_& m, nb::class_<Mixing>& mixing, const char* look_name, const char* meeting_name) {
+    nb::class_<Meeting<T>>(m, meeting_name)
+        .def("__init__", [](Meeting<T>* self, const Matrix<double>& probes) {
+            require(probes.shape(0) > 0 && probes.shape(0) <= kMostVectors / 2, "no probes, or too many");
+            new (self) Meeting<T>(probes.data(), probes.shape(0), probes.shape(1));
+        }, nb::arg("probes"))
+        .def("__init__", [](Meeting<T>* self, const Matrix<double>& w, const Matrix<double>& across,
+                            const Vector<double>& norms, const Numbers& noise, double length, double share) {
+            const Tracked own = tracked(w, norms, noise);
+            require(across.shape(0) == own.k && across.shape(1) == own.n, "across has another shape");
+            new (self) Meeting<T>(own, across.data(), length, share);
+        }, nb::arg("w"), nb::arg("across"), nb::arg("norms"), nb::arg("noise"), nb::arg("length"), nb::arg("share"))
+        .def_ro("of_rounding", &Meeting<T>::of_rounding)
+        .def_ro("of_drift", &Meeting<T>::of_drift);
+    nb::class_<OwnedLook<T>>(m, look_name)
+        .def(nb::init<std::size_t, std::size_t, std::shared_ptr<const Meeting<T>>>(), nb::arg("rows"),
+             nb::arg("columns"), nb::arg("meeting") = nb::none())
+        .def("add_columns", &OwnedLook<T>::add_columns, nb::arg("other"))
+        .def("crossed", &OwnedLook<T>::crossed)
+        .def_prop_ro("dots", [](const OwnedLook<T>& look) { return look.shown(look.dots, look.look.at.k); },
+                     nb::rv_policy::automatic)
+        .def_prop_ro("squares", [](const OwnedLook<T>& look) { return look.shown(look.squares, look.look.at.w + 1); },
+                     nb::rv_policy::automatic)
+        .def_prop_ro("rows", [](const OwnedLook<T>& look) { return look.rows; })
+        .def_prop_ro("columns", [](const OwnedLook<T>& look) { return look.look.at.n; })
+        .def_prop_ro("finite", &OwnedLook<T>::finite)
+        .def_prop_ro("total", &OwnedLook<T>::total)
+        .def_prop_ro("seconds", [](const OwnedLook<T>& look) { return look.look.seconds; });
     m.def("reorder", &apply_reordering<T>, nb::arg("x").noconvert(), nb::arg("rows"), nb::arg("columns"),
           nb::arg("out").noconvert(), nb::kw_only(), nb::arg("undo") = false, nb::arg("dual") = false,
-          nb::arg("threads") = 1);
+          nb::arg("look") = nb::none(), nb::arg("threads") = 1);
     mixing.def("columns", &apply_to_columns<T>, nb::arg("x").noconvert(), nb::arg("out").noconvert(), nb::kw_only(),
                nb::arg("undo") = false, nb::arg("threads") = 1);
     m.def("mix", &apply_mix<T>, nb::arg("x").noconvert(), nb::arg("rows"), nb::arg("columns"),
-          nb::arg("out").noconvert(), nb::arg("more").noconvert() = nb::none(), nb::kw_only(), nb::arg("threads") = 1);
+          nb::arg("out").noconvert(), nb::arg("shields").noconvert() = nb::none(), nb::kw_only(),
+          nb::arg("scale") = 0.0, nb::arg("sign") = 1.0, nb::arg("look") = nb::none(), nb::arg("threads") = 1);
     m.def("undo_mix", &apply_undo_mix<T>, nb::arg("y").noconvert(), nb::arg("rows"), nb::arg("columns"),
-          nb::arg("out").noconvert(), nb::kw_only(), nb::arg("threads") = 1);
-    m.def("row_sums", &python_row_sums<T>, nb::arg("x").noconvert(), nb::arg("probes"), nb::arg("weights"),
-          nb::kw_only(), nb::arg("threads") = 1);
-    m.def("column_sums", &python_column_sums<T>, nb::arg("x").noconvert(), nb::arg("factors"), nb::arg("weights"),
-          nb::kw_only(), nb::arg("threads") = 1);
-    m.def("worst_residual", &python_worst_residual<T>, nb::arg("y").noconvert(), nb::arg("probes"),
-          nb::arg("expected"), nb::arg("base"), nb::kw_only(), nb::arg("scale"), nb::arg("share"),
+          nb::arg("out").noconvert(), nb::kw_only(), nb::arg("look") = nb::none(), nb::arg("threads") = 1);
+    m.def("look_at", &python_look_at<T>, nb::arg("x").noconvert(), nb::arg("look"), nb::kw_only(),
           nb::arg("threads") = 1);
+}
+
+template <typename S, typename A>
+void bind_residual(nb::module_& m) {
+    m.def("worst_residual", &python_worst_residual<S, A>, nb::arg("seen"), nb::arg("answer"), nb::kw_only(),
+          nb::arg("of_answer"), nb::arg("share"));
 }
 
 }  // namespace
@@ -166,8 +282,15 @@ NB_MODULE(_blinding, m) {
             },
             nb::arg("words"))
         .def("__len__", &Mixing::size);
-    bind_for<float>(m, mixing);
-    bind_for<double>(m, mixing);
+    bind_for<float>(m, mixing, "SingleLook", "SingleMeeting");
+    bind_for<double>(m, mixing, "DoubleLook", "DoubleMeeting");
+    m.def("drift", &python_drift, nb::arg("w"), nb::arg("moved"), nb::arg("norms"), nb::arg("w_noise").noconvert(),
+          nb::arg("v_noise").noconvert(), nb::arg("g_noise"), nb::kw_only(), nb::arg("rate"), nb::arg("momentum"),
+          nb::arg("scale"), nb::arg("decay"));
+    bind_residual<float, float>(m);
+    bind_residual<float, double>(m);
+    bind_residual<double, float>(m);
+    bind_residual<double, double>(m);
     m.def("kernel_path", [] { return std::string(active_kernels().name); });
     m.def("available_kernel_paths", &available_paths);
     m.def("set_kernel_path", [](const std::string& path) {

@@ -5,10 +5,12 @@
 
 namespace kakuri::blinding {
 
-// All matrices row-major; shapes are checked by the caller. `out` receives results only, nothing in between.
+// All matrices row-major; shapes are checked by the caller. `out` receives results only, nothing in between. `look`, where
+// it is not null, is a look at the plain side: at x on the way out, at `out` when something is undone.
 // out (b, n): rows and columns of x (b, n) permuted and scaled.
 template <typename T>
-void reorder(const T* x, const Reordering& rows, const Reordering& columns, bool undo, bool dual, T* out, int threads);
+void reorder(const T* x, const Reordering& rows, const Reordering& columns, bool undo, bool dual, T* out,
+             Look<T>* look, int threads);
 
 // out (b, n): each row of x mixed, n = q.size().
 template <typename T>
@@ -16,10 +18,11 @@ void mix_columns(const T* x, std::size_t b, const Mixing& q, bool undo, T* out, 
 
 // out (p.size(), n): x (x.rows, n) and the rows behind it mixed in rows by p and in columns by q.
 template <typename T>
-void mix(RowsOf<T> x, const Mixing& p, const Mixing& q, T* out, int threads);
+void mix(RowsOf<T> x, const Mixing& p, const Mixing& q, T* out, Look<T>* look, int threads);
 
 // out (rows, n): the first rows of what y (p.size(), n) was mixed from.
 template <typename T>
-void undo_mix(const T* y, const Mixing& p, const Mixing& q, std::size_t rows, T* out, int threads);
+void undo_mix(const T* y, const Mixing& p, const Mixing& q, std::size_t rows, T* out, Look<T>* look,
+              int threads);
 
 }  // namespace kakuri::blinding

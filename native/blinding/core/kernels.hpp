@@ -11,7 +11,8 @@ namespace kakuri::blinding {
 
 inline constexpr std::size_t kRounds = 2;
 inline constexpr std::size_t kBlock = 64;
-inline constexpr std::size_t kMostVectors = 32;  // probes, or weights and one, of a call
+inline constexpr std::size_t kMostVectors = 32;  // probes, or factors, of a look
+inline constexpr std::size_t kMostWeights = 2;
 
 // An orthogonal matrix of `size` coordinates. Round r takes index[r][j] times factor[r][j] as coordinate j and applies
 // Hadamard transforms, without their scale, to blocks of 64, at the end of 32, 16, ... coordinates.
@@ -30,12 +31,43 @@ struct ReorderingView {
     const T* factor;
 };
 
-// The rows of data (rows, n), then those of more.
+// The rows of data (rows, n), then those of shields (count, n), then these times sign.
 template <typename T>
 struct RowsOf {
     const T* data;
     std::size_t rows;
-    const T* more;
+    const T* shields;
+    std::size_t count;
+    T sign;
+};
+
+// What verification asks of a matrix x (b, n). Null or zero: not asked.
+template <typename T>
+struct LookAt {
+    // Of some rows of `stride` numbers, the first `count` from `data` on.
+    struct Numbers {
+        const T* data;
+        std::size_t stride;
+        std::size_t count;
+    };
+    std::size_t n;
+    const T* probes;         // (k, n)
+    std::size_t k;
+    const T* weights;        // (w, n)
+    std::size_t w;
+    T* dots;                 // (b, k): x probes^T
+    T* squares;              // (b, w + 1): the row's squares summed with each of weights, and without
+    Numbers factors;         // (b, count)
+    const T* row_weights;    // (b,)
+    T* sums;                 // (count, n), added to: factors^T x
+    T* noise;                // (n,), added to: the column's squares summed with row_weights
+};
+
+// seconds: processor time that looking took.
+template <typename T>
+struct Look {
+    LookAt<T> at;
+    double seconds;
 };
 
 template <typename T>
@@ -57,13 +89,8 @@ struct ElementKernels {
                        std::size_t end);
     void (*undo_second)(const T* between, std::size_t n, MixingView<T> p, std::size_t rows, T* out, std::size_t begin,
                         std::size_t end);
-    // Per row i of x (., n): dots[i, q] = sum_j x_ij probes[q, j] for q < k; squares[i, v] = sum_j x_ij^2 weights[v, j]
-    // for v < w, and squares[i, w] = sum_j x_ij^2. Tiles: rows.
-    void (*row_sums)(const T* x, std::size_t n, const double* probes, std::size_t k, const double* weights,
-                     std::size_t w, double* dots, double* squares, std::size_t begin, std::size_t end);
-    // Adds to sums[q, j] the sum over i of factors[i, q] x_ij, q < k, and to squares[j] that of weights[i] x_ij^2.
-    void (*column_sums)(const T* x, std::size_t n, const double* factors, std::size_t k, const double* weights,
-                        double* sums, double* squares, std::size_t begin, std::size_t end);
+    // What `at` asks of rows of x (., at.n): those in index[first ...], or from `first` on when index is null.
+    void (*look)(const T* x, const LookAt<T>& at, const std::int32_t* index, std::size_t first, std::size_t count);
     std::size_t tile;
 };
 

@@ -171,12 +171,15 @@ struct MixingKernels {
             const std::size_t at = tile * kBlock, count = tile_rows(p.size, tile);
             const T* from[kBlock] = {};
             T* to[kBlock] = {};
+            T factor[kBlock];
             for (std::size_t j = 0; j < count; ++j) {
                 const auto i = static_cast<std::size_t>(p.index[0][at + j]);
-                from[j] = i < x.rows ? x.data + i * n : x.more + (i - x.rows) * n;
+                const bool again = i >= x.rows + x.count;
+                from[j] = i < x.rows ? x.data + i * n : x.shields + (i - x.rows - (again ? x.count : 0)) * n;
                 to[j] = between + (at + j) * n;
+                factor[j] = p.factor[0][at + j] * (again ? x.sign : T{1});
             }
-            mix_tile<false>(count, n, from, p.factor[0] + at, to);
+            mix_tile<false>(count, n, from, factor, to);
         }
     }
 

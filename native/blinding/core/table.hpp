@@ -1,8 +1,8 @@
 // Purpose: the kernel table for vectors of B bytes. Include after the target pragma.
 #pragma once
 
+#include "look_kernels.hpp"
 #include "mixing_kernels.hpp"
-#include "probe_kernels.hpp"
 #include "reorder_kernels.hpp"
 
 namespace kakuri::blinding {
@@ -10,10 +10,9 @@ namespace kakuri::blinding {
 template <typename T, int B>
 constexpr ElementKernels<T> element_kernels() {
     using Mixing = MixingKernels<T, B>;
-    using Probes = ProbeKernels<T, B>;
     return {&ReorderKernels<T, B>::reorder, &Mixing::mix_columns, &Mixing::mix_first,
             &Mixing::mix_second,            &Mixing::undo_first,  &Mixing::undo_second,
-            &Probes::row_sums,              &Probes::column_sums, Mixing::W};
+            &LookKernels<T, B>::look,       Mixing::W};
 }
 
 template <int B>

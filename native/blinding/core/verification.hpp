@@ -1,25 +1,29 @@
-// Purpose: the passes over matrices that Freivalds' check and its tolerance need.
-// Guarantees: sums are taken in double precision.
+// Purpose: the passes over matrices that Freivalds' check and its tolerance need, when they do not ride on blinding.
 #pragma once
 
 #include <cstddef>
 
+#include "kernels.hpp"
+
 namespace kakuri::blinding {
 
-// x (b, n), probes (k, n), weights (w, n) -> dots (b, k), squares (b, w + 1), as ElementKernels::row_sums.
+// Looks at all b rows of x.
 template <typename T>
-void row_sums(const T* x, std::size_t b, std::size_t n, const double* probes, std::size_t k, const double* weights,
-              std::size_t w, double* dots, double* squares, int threads);
+void look_at(const T* x, std::size_t b, Look<T>& look, int threads);
 
-// x (b, n), factors (b, k), weights (b,) -> sums (k, n), squares (n,), as ElementKernels::column_sums.
-template <typename T>
-void column_sums(const T* x, std::size_t b, std::size_t n, const double* factors, std::size_t k, const double* weights,
-                 double* sums, double* squares, int threads);
+// What variances are made of: factors of the operand's first and second weighted squares and of the answer's plain ones.
+struct Variance {
+    double of_rounding;
+    double of_drift;
+    double of_answer;
+    double share;
+};
 
-// The largest squared residual over its variance: residual_iq = sum_j y_ij probes[q, j] - expected[i, q], variance_i =
-// base[i] + scale * (|y_i|^2 + share * mean of |y|^2). Infinite when anything is not a number.
-template <typename T>
-double worst_residual(const T* y, std::size_t b, std::size_t m, const double* probes, std::size_t k,
-                      const double* expected, const double* base, double scale, double share, int threads);
+// The largest squared difference of the first k dots of looks at X (b, n) and Y (b, m) over its variance, w_i + share *
+// mean(w) + drift_i: w_i sums the squares of rounding and answer, drift_i those of drift, if there are two weights.
+// Infinite when anything is not a number.
+template <typename S, typename A>
+double worst_residual(const LookAt<S>& seen, const LookAt<A>& answer, std::size_t b, std::size_t k,
+                      const Variance& variance);
 
 }  // namespace kakuri::blinding

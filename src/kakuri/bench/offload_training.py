@@ -4,6 +4,9 @@ Settings: ``--runs`` steps (after one warm-up). Cases are ``vgg/T1``, ``resnet/T
 networks on random pictures of 16x16. Workers are processes of this machine; without an accelerator they share the
 master's cores, and ``ratio`` (master-only seconds over ours) is then below one by nature.
 
+``verification_share`` is of processor time: what the master spends on checks, over what a step takes of it and of the
+workers together.
+
 ``loss_difference`` is the largest relative one to plain training over all steps, and ``loss_spread`` the same for plain
 training that sums in other orders: PyTorch's own convolution in place of oneDNN's, and batches in another order. Where
 ReLU and max-pooling decide by the last bit, either grows from 1e-7 to 1e-3 within a few steps; with smooth activations
@@ -15,7 +18,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,6 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from kakuri import offload
 from kakuri.bench.offload_networks import CLASSES, NETWORKS
 from kakuri.bench.rows import Options, Row
+from kakuri.offload.places import WorkerProcess
 
 SIDE, WIDTH, BATCH = 16, 16, 32
 TIERS = ("T1", "T2")
@@ -45,21 +49,29 @@ def run(options: Options) -> list[Row]:
 
 
 class Trainer:
-    """A model, its optimizer, and the loss and seconds of each step."""
+    """A model, its optimizer, and the loss, seconds and processor seconds of each step. workers: whose processor time
+    counts beside this process's."""
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self.model, self.optimizer = model, optimizer
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, workers: Sequence[WorkerProcess] = ()
+    ) -> None:
+        self.model, self.optimizer, self._workers = model, optimizer, workers
         self.losses: list[float] = []
         self.seconds: list[float] = []
+        self.cpu_seconds: list[float] = []
 
     def step(self, x: Tensor, y: Tensor) -> None:
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), self._cpu()
         self.optimizer.zero_grad()
         loss = functional.cross_entropy(self.model(x), y)
         torch.autograd.backward(loss)
         self.optimizer.step()
         self.seconds.append(time.perf_counter() - start)
+        self.cpu_seconds.append(self._cpu() - start_cpu)
         self.losses.append(float(loss.detach()))
+
+    def _cpu(self) -> float:
+        return time.process_time() + sum(worker.cpu_seconds() for worker in self._workers)
 
 
 def _case(case: str, pool: offload.Pool, options: Options) -> list[Row]:
@@ -101,6 +113,9 @@ def _case(case: str, pool: offload.Pool, options: Options) -> list[Row]:
             "step_seconds": step_seconds,
             "blinding_seconds": counters.blinding_seconds / steps,
             "verification_seconds": counters.verification_seconds / steps,
+            "step_cpu_seconds": sum(ours.cpu_seconds) / steps,
+            "verification_cpu_seconds": counters.verification_cpu_seconds / steps,
+            "verification_share": counters.verification_cpu_seconds / sum(ours.cpu_seconds),
             "waiting_seconds": counters.waiting_seconds / steps,
             "ratio": alone_seconds / step_seconds,
         }
@@ -123,7 +138,7 @@ def _built(model: nn.Module, tier: str, pool: offload.Pool, *, key_shift: bool) 
     )
     built, optimizer, _ = plan.build(torch.optim.SGD(model.parameters(), **_SGD))
     try:
-        yield Trainer(built, optimizer)
+        yield Trainer(built, optimizer, [place for place in pool.places if isinstance(place, WorkerProcess)])
     finally:
         offload.session_of(built).close()
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,7 +24,13 @@ from kakuri.offload.session import Session
 from kakuri.offload.sgd import SgdStep
 from kakuri.offload.tiers import Blinding, Left, Right, Tier
 from kakuri.offload.transport.frames import Message, Op
-from kakuri.offload.verify import Fingerprint, Seen, State, probes_for
+from kakuri.offload.verify import Crossed, Fingerprint, Seen, State, probes_for
+
+if TYPE_CHECKING:
+    from kakuri._blinding import Look
+
+    _Apply = Callable[[Tensor, Right, Tensor, Look | None], Tensor]
+    _Undo = Callable[[Tensor, Right, Look | None], Tensor]
 
 T = TypeVar("T")
 _MOST_FORGOTTEN = 200  # tickets named in one message
@@ -32,17 +38,35 @@ _WORKER_FAULTS = frozenset({"KK-O20", "KK-O21", "KK-O22"})
 
 
 class Operand:
-    """X or dY of one product, and what the fingerprint of the day saw of it."""
+    """X, or dY when ``across`` is its X, of one product, and what the fingerprint of the day saw of it."""
 
-    def __init__(self, values: Tensor, look: Callable[[Fingerprint, Tensor], Seen]) -> None:
+    def __init__(self, values: Tensor, across: Operand | None = None) -> None:
         self.values = values
-        self._look = look
+        self._across = across
         self._seen: Seen | None = None
+
+    def ask(self, fingerprint: Fingerprint) -> Look | None:
+        """The look that is still to be taken, None when it was."""
+        if self._seen is not None and self._seen.by is fingerprint:
+            return None
+        other = None if self._across is None else self._across.seen_by(fingerprint)
+        return fingerprint.ask(self.values, back=self._across is not None, other=other)
+
+    def took(self, fingerprint: Fingerprint, look: Look) -> None:
+        self._seen = fingerprint.seen(self.values, look, back=self._across is not None)
 
     def seen_by(self, fingerprint: Fingerprint) -> Seen:
         if self._seen is None or self._seen.by is not fingerprint:
-            self._seen = self._look(fingerprint, self.values)
+            self._seen = (fingerprint.look if self._across is None else fingerprint.look_back)(self.values)
         return self._seen
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A plain answer and what was seen of it."""
+
+    values: Tensor
+    look: Look
 
 
 @dataclass(eq=False)
@@ -104,59 +128,69 @@ class Remote:
         self._session.require_open()
         self._batches += 1
         left = self._left(self._batches, len(x))
-        operand = Operand(x, Fingerprint.look)
+        operand = Operand(x)
         ticket = self._new_ticket(left, operand) if keep else None
 
-        def product() -> Tensor:
-            blinded = self._blinded(left.apply, x, self._blinding.q, left)
+        def product() -> _Answer:
+            blinded = self._blinded(left.apply, operand, self._blinding.q, left)
             forgotten, self._forgotten[:] = self._forgotten[:_MOST_FORGOTTEN], self._forgotten[_MOST_FORGOTTEN:]
             flags = (ticket.number if ticket else -1, 1, *forgotten)
-            (result,) = self._ask(Op.FORWARD, flags, (blinded,), wants=1, looks=(operand,))
+            (result,) = self._ask(Op.FORWARD, flags, (blinded,), wants=1)
             self._moved(blinded, result)
             if ticket is not None:
                 ticket.generation = self._generation
             self._computed(len(x))
-            return self._plain(left.undo, result, (len(blinded), self._shape[1]), self._blinding.r)
+            look = self._fingerprint.ask_output(len(x))
+            return self._plain(left.undo, result, (len(blinded), self._shape[1]), self._blinding.r, look)
 
-        def right(y: Tensor) -> bool:
-            return self._fingerprint.output_is_right(operand.seen_by(self._fingerprint), y)
+        def right(y: _Answer) -> bool:
+            return self._fingerprint.output_is_right(operand.seen_by(self._fingerprint), y.values, y.look)
 
-        return self._until_right("forward", product, right), ticket
+        return self._until_right("forward", product, right).values, ticket
 
     def backward(
         self, ticket: Ticket, dy: Tensor, *, accumulate: bool = False, wants_input: bool, wants_gradient: bool = False
     ) -> tuple[Tensor | None, Tensor | None]:
         """dy (b, m) -> dX (b, n) and G (n, m) where they are wanted; the worker's G becomes or grows by X^T dY."""
         self._session.require_open()
-        left, operand = ticket.left, Operand(dy, Fingerprint.look_back)
+        left, operand = ticket.left, Operand(dy, ticket.x)
         assert left is not None
+        crossed: Crossed | None = None
 
-        def product() -> tuple[Tensor | None, Tensor | None]:
+        def product() -> tuple[_Answer | None, Tensor | None]:
+            nonlocal crossed
             self._ensure_kept(ticket, left)
-            blinded = self._blinded(left.apply_dual, dy, self._blinding.r, left)
+            blinded = self._blinded(left.apply_dual, operand, self._blinding.r, left)
             flags = (ticket.number, int(accumulate), int(wants_input))
-            found = self._ask(Op.BACKWARD, flags, (blinded,), wants=int(wants_input), looks=(ticket.x, operand))
+
+            def cross() -> None:
+                nonlocal crossed
+                seen, seen_back = ticket.x.seen_by(self._fingerprint), operand.seen_by(self._fingerprint)
+                crossed = self._fingerprint.crossed(ticket.x.values, seen, dy, seen_back)
+
+            found = self._ask(Op.BACKWARD, flags, (blinded,), wants=int(wants_input), meanwhile=cross)
             self._moved(blinded, *found)
             self._computed(len(dy) * (1 + int(wants_input)))
             dx = None
             if found:
-                shape = (len(blinded), self._shape[0])
-                dx = self._plain(left.undo_dual, found[0], shape, self._blinding.q)
+                shape, look = (len(blinded), self._shape[0]), self._fingerprint.ask_input_gradient(len(dy))
+                dx = self._plain(left.undo_dual, found[0], shape, self._blinding.q, look)
             return dx, self._fetch(self._place, (0, 0, 1))[2] if wants_gradient else None
 
-        def right(found: tuple[Tensor | None, Tensor | None]) -> bool:
+        def right(found: tuple[_Answer | None, Tensor | None]) -> bool:
             dx, gradient = found
-            seen, seen_back = ticket.x.seen_by(self._fingerprint), operand.seen_by(self._fingerprint)
-            if dx is not None and not self._fingerprint.input_gradient_is_right(seen_back, dx):
+            seen_back = operand.seen_by(self._fingerprint)
+            if dx is not None and not self._fingerprint.input_gradient_is_right(seen_back, dx.values, dx.look):
                 return False
-            self._fingerprint.add_gradient(ticket.x.values, seen, dy, seen_back, accumulate)
+            assert crossed is not None
+            self._fingerprint.add_gradient(crossed, accumulate=accumulate)
             return not wants_gradient or self._gradient_agrees(gradient)
 
-        found = self._until_right("backward", product, right, gradient_matters=accumulate)
+        dx, gradient = self._until_right("backward", product, right, gradient_matters=accumulate)
         if self._journal is not None:
             self._journal.add_gradient(ticket.x.values, dy, accumulate)
             self._session.bound_journals()
-        return found
+        return None if dx is None else dx.values, gradient
 
     def step(self, step: SgdStep) -> None:
         """The worker updates W' as ``sgd.update`` does."""
@@ -299,26 +333,33 @@ class Remote:
         """Sends X' again when the layer moved or turned its keys since the forward pass."""
         if ticket.generation == self._generation:
             return
-        blinded = self._blinded(left.apply, ticket.x.values, self._blinding.q, left)
+        blinded = self._blinded(left.apply, ticket.x, self._blinding.q, left)
         self._ask(Op.FORWARD, (ticket.number, 0), (blinded,), wants=0)
         self._moved(blinded)
         ticket.generation = self._generation
 
-    def _blinded(self, apply: Callable[[Tensor, Right, Tensor], Tensor], x: Tensor, right: Right, left: Left) -> Tensor:
-        """x (b, n) hidden on both sides, straight where the place takes it from."""
-        counters = self._session.counters
+    def _blinded(self, apply: _Apply, operand: Operand, right: Right, left: Left) -> Tensor:
+        """The operand (b, n) hidden on both sides, straight where the place takes it from, and seen by the way."""
+        counters, x = self._session.counters, operand.values
         counters.blindings += 1
+        with counters.timed("verification"):
+            look = operand.ask(self._fingerprint)
         with counters.timed("blinding"):
-            return apply(x, right, self._place.room((left.blinded_rows, x.shape[1]), self._dtype))
+            blinded = apply(x, right, self._place.room((left.blinded_rows, x.shape[1]), self._dtype), look)
+        if look is not None:
+            counters.rode(look.seconds)
+            with counters.timed("verification"):
+                operand.took(self._fingerprint, look)
+        return blinded
 
-    def _plain(
-        self, undo: Callable[[Tensor, Right], Tensor], result: Tensor, shape: tuple[int, int], right: Right
-    ) -> Tensor:
+    def _plain(self, undo: _Undo, result: Tensor, shape: tuple[int, int], right: Right, look: Look) -> _Answer:
         """What a worker's answer hides, when it has the shape that it must have."""
         counters = self._session.counters
         counters.unblindings += 1
         with counters.timed("blinding"):
-            return undo(self._whole(result, shape), right)
+            answer = _Answer(undo(self._whole(result, shape), right, look), look)
+        counters.rode(look.seconds)
+        return answer
 
     def _ask(
         self,
@@ -328,21 +369,22 @@ class Remote:
         floats: tuple[float, ...] = (),
         *,
         wants: int,
-        looks: tuple[Operand, ...] = (),
+        meanwhile: Callable[[], None] | None = None,
     ) -> tuple[Tensor, ...]:
-        """looks: at which operands the verification looks while the place is at work."""
+        """meanwhile: what the verification does while the place is at work."""
         counters = self._session.counters
 
-        def look() -> None:
-            with counters.timed("verification"):
-                for operand in looks:
-                    operand.seen_by(self._fingerprint)
+        def verify() -> None:
+            if meanwhile is not None:
+                with counters.timed("verification"):
+                    meanwhile()
 
-        before = counters.verification_seconds
+        before, before_cpu = counters.verification_seconds, counters.verification_cpu_seconds
         with counters.timed("waiting"):
             sent = tuple(tensor.contiguous() for tensor in tensors)
-            answer = self._place.ask(Message(op, (self._number, *integers), floats, sent), look)
+            answer = self._place.ask(Message(op, (self._number, *integers), floats, sent), verify)
         counters.waiting_seconds -= counters.verification_seconds - before
+        counters.waiting_cpu_seconds -= counters.verification_cpu_seconds - before_cpu
         if len(answer.tensors) != wants:
             raise misfit(self._place)
         return answer.tensors

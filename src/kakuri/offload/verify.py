@@ -3,10 +3,10 @@
 For Y = X W and a secret probe r, Y r = X (W r) costs b (n + m) products instead of b n m. The master does not hold
 W; it holds the fingerprints s = W r and t = W^T q and moves them as W should move: G r = X^T (dY r), G^T q = dY^T (X
 q), and the update of ``sgd.py`` is linear. So a wrong product and a wrong update on the worker both show in the next
-check. All checks look at unblinded values: they do not depend on the tier, and survive key rotation. Each operand
-is passed over twice: ``look`` takes everything that is needed of X (X s for the product, X q for the update, weighted
-squares for the tolerance), ``add_gradient`` the sums over its rows; each answer is passed over once. Probes lie along
-rows, (k, n), as the kernels read them.
+check. All checks look at unblinded values: they do not depend on the tier, and survive key rotation. What is needed of
+a matrix is taken in one ``Look`` while blinding or unblinding has its rows in the cache: of X (X s for the product, X
+q for the update, weighted squares for the tolerance), of dY the same and the sums over its rows, of an answer its
+products with the probes. X alone is passed over once more, for X^T (dY r). Probes lie along rows, (k, n).
 
 Tolerance. A sum of n products in working precision u errs by about u/2 times the root of the summed squares of its
 partial sums; these run from 0 to y with a spread of a = sum_k x_k^2 w_k^2, so their mean square is taken as y^2/3 +
@@ -15,20 +15,23 @@ row i has variance
 
     sigma_i^2 = u^2 [ n/4 (|y_i|^2 / 3 + a_i / 2) + sum_k x_ik^2 drift_k ],   a_i = sum_k x_ik^2 |W_k|^2.
 
-A residual above ``SIGMAS`` sigma_i on any probe is a failure.
+Looks sum in working precision too, n terms in blocks, so that they round like sums of c(n) = 8 + n/4 at most. X s is
+such a sum with s_k^2 about |W_k|^2, and makes of n above n + c(n); Y r adds u^2 c(m)/4 (5/6) |y_i|^2. A residual above
+``SIGMAS`` sigma_i on any probe is a failure. Matrices whose squares float32 cannot hold are looked at in float64.
 
 Guarantees: an error that does not depend on the probe and changes a row of Y by e passes one probe with probability
 at most 0.8 * SIGMAS * sigma_i / |e|, and the probes are independent. ``probes_for`` chooses how many.
-Does not guarantee: detection of errors of the size of honest rounding; soundness against somebody who learns the
-probes.
+Does not guarantee: detection of errors of the size of honest rounding, or, in a row 10^-6 as large as the others, of
+the rounding of theirs; soundness against somebody who learns the probes.
 Source: Freivalds 1977; Higham and Mary 2019 (rounding of sums grows with the root of their length).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -47,7 +50,20 @@ SIGMAS = 8.0
 MISS = 2e-5
 _MIXING_LENGTH = 256  # blinding and unblinding: two rounds of sums of 64 on either side of the product
 _SHARED = 4.0  # how much of the mean variance every row of a mixing tier is granted
+_ALWAYS_SHARED = 1e-12  # and every row of any tier: squares of rows this small are below what float32 holds
 _ONE_ENTRY = 0.01  # the error that must be caught: one entry, one percent of rms
+_SQUARES = (1e-24, 1e30)  # mean squares that a look in float32 takes in
+_LOOKS: Mapping[torch.dtype, tuple[type[_blinding.SingleLook], type[_blinding.SingleMeeting]]] = MappingProxyType(
+    {
+        torch.float32: (_blinding.SingleLook, _blinding.SingleMeeting),
+        torch.float64: (_blinding.DoubleLook, _blinding.DoubleMeeting),
+    }
+)
+
+
+def _chain(terms: int) -> float:
+    """As how many terms one after the other a look's sum of ``terms`` rounds, on the narrowest kernel."""
+    return 8.0 + terms / 4.0
 
 
 def probes_for(inner: int, outer: int, dtype: torch.dtype, mixes: bool) -> int:
@@ -55,9 +71,15 @@ def probes_for(inner: int, outer: int, dtype: torch.dtype, mixes: bool) -> int:
     u = torch.finfo(dtype).eps / 2
     length, share = (inner + _MIXING_LENGTH, 1 + _SHARED) if mixes else (inner, 1.0)
     spread = 2.0 if mixes else 1.0
-    sigma = u * math.sqrt(length * outer * share * (1 / 3 + spread / 2) / 4)
+    product = (length + _chain(inner)) * (1 / 3 + spread / 2) / 4
+    sigma = u * math.sqrt(outer * share * (product + _of_answer(outer)))
     single = 0.8 * SIGMAS * sigma / _ONE_ENTRY
     return max(2, math.ceil(math.log(MISS) / math.log(single))) if single < 1 else 8
+
+
+def _of_answer(outputs: int) -> float:
+    """What looking at an answer adds to the variance, per |y_i|^2 u^2."""
+    return _chain(outputs) * 5 / 24 + 1.0
 
 
 @dataclass(frozen=True)
@@ -81,15 +103,19 @@ class State:
 
 @dataclass(frozen=True)
 class Seen:
-    """What one pass over an operand (b, n) gave. by: the fingerprint whose probes it met. expected (b, k): with W r;
-    crossed (b, k): with the other side's probes; base (b,): the operand's part of the variance; squares (b,): of rows.
-    """
+    """What a look at an operand (b, n) found. by: the fingerprint whose probes it met. Its dots are k with W r, then k
+    with the other side's probes."""
 
     by: Fingerprint
-    expected: Doubles
-    crossed: Doubles
-    base: Doubles
-    squares: Doubles
+    look: _blinding.Look
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """G r and G^T q of one batch, (k, n) and (k, m), and their variances in units of u^2."""
+
+    forward: tuple[Tensor, Doubles]
+    backward: tuple[Tensor, Doubles]
 
 
 @dataclass
@@ -104,64 +130,55 @@ class _Side:
     w: Tensor
     v: Tensor | None
     g: Tensor | None
-    norms: Tensor
-    w_noise: Tensor
-    v_noise: Tensor
-    g_noise: Tensor
+    norms: Doubles
+    w_noise: Doubles
+    v_noise: Doubles
+    g_noise: Doubles
     mixes: bool
-    _looking: tuple[Doubles, Doubles] | None = field(default=None, repr=False)
+    _meetings: dict[torch.dtype, _blinding.SingleMeeting] = field(default_factory=dict, repr=False)
+    _answers: dict[torch.dtype, _blinding.SingleMeeting] = field(default_factory=dict, repr=False)
 
     @classmethod
     def anchor(cls, probe: Tensor, state: State, mixes: bool) -> _Side:
         v, g = (None if item is None else probe @ item.double().T for item in (state.v, state.g))
-        norms = state.w.double().square().sum(1)
-        none = torch.zeros_like(norms)
-        return cls(probe, probe @ state.w.double().T, v, g, norms, none, none.clone(), none.clone(), mixes)
+        norms = state.w.double().square().sum(1).numpy()
+        none = np.zeros_like(norms)
+        return cls(probe, probe @ state.w.double().T, v, g, norms, none, none.copy(), none, mixes)
 
-    def _shared(self, noise: Tensor) -> Tensor:
+    def _shared(self, noise: Doubles) -> Doubles:
         """Variances per row, for a tier that spreads every row's rounding over many rows."""
         return noise + _SHARED * noise.mean() if self.mixes else noise
 
-    def _length(self) -> int:
-        return self.w.shape[1] + (_MIXING_LENGTH if self.mixes else 0)
+    def _length(self) -> float:
+        n = self.w.shape[1]
+        return n + _chain(n) + (_MIXING_LENGTH if self.mixes else 0)
 
-    def weight_norms(self) -> Tensor:
-        """(n,) squared row norms: the anchored or the ones that the probes see, whichever is larger."""
-        return torch.maximum(self.norms, self.w.square().mean(0))
+    def ask(self, rows: int, across: _Side, dtype: torch.dtype) -> _blinding.Look:
+        """A look to be taken at an operand (rows, n)."""
+        look, meeting = _LOOKS[dtype]
+        if dtype not in self._meetings:
+            share = _SHARED if self.mixes else 0.0
+            probes = self.w.numpy(), across.probe.numpy()
+            self._meetings[dtype] = meeting(*probes, self.norms, self.w_noise, self._length(), share)
+        return look(rows, self.w.shape[1], self._meetings[dtype])
 
-    def looking(self, other: Tensor) -> tuple[Doubles, Doubles]:
-        """With what ``look`` meets an operand until the next step: the own fingerprint and the other side's probes
-        (2 k, n), and what its squares count for in the variance, by rounding of sums and by drift (2, n)."""
-        if self._looking is None:
-            norms = self.weight_norms()
-            spread = norms + norms.mean() if self.mixes else norms  # a mixed column sees the mean weight
-            weights = torch.stack([0.125 * self._length() * spread, self._shared(self.w_noise + 4.0 * norms)])
-            self._looking = torch.cat([self.w, other]).numpy(), weights.numpy()
-        return self._looking
+    def answer(self, rows: int, dtype: torch.dtype) -> _blinding.Look:
+        """A look to be taken at an answer (rows, m)."""
+        look, meeting = _LOOKS[dtype]
+        if dtype not in self._answers:
+            self._answers[dtype] = meeting(self.probe.numpy())
+        return look(rows, self.probe.shape[1], self._answers[dtype])
 
-    def base(self, squares: Doubles) -> Doubles:
-        """squares (b, 3) by both weights and by none -> the operand's part of the variance (b,)."""
-        sums = squares[:, 0]
-        shared = sums + _SHARED * sums.mean() if self.mixes and len(sums) else sums
-        variance: Doubles = shared + squares[:, 1]
-        return variance
-
-    def worst(self, seen: Seen, y: Tensor) -> float:
-        """The largest squared residual of y (b, m) over its variance, in units of u^2."""
+    def worst(self, seen: _blinding.Look, answer: _blinding.Look) -> float:
+        """The largest squared residual of an answer over its variance, in units of u^2."""
         return _blinding.worst_residual(
-            _rows(y),
-            self.probe.numpy(),
-            seen.expected,
-            seen.base,
-            scale=0.25 * self._length() / 3,
-            share=_SHARED if self.mixes else 0.0,
-            threads=torch.get_num_threads(),
+            seen,
+            answer,
+            of_answer=self._length() / 12 + _of_answer(self.probe.shape[1]),
+            share=_SHARED if self.mixes else _ALWAYS_SHARED,
         )
 
-    def add_gradient(self, x: Tensor, by_probe: Doubles, squares: Doubles, accumulate: bool) -> None:
-        """G r += x^T (dy r), given dy r (b, k) and the squared norms (b,) of dy's rows."""
-        sums, noise = _blinding.column_sums(_rows(x), by_probe, squares, threads=torch.get_num_threads())
-        added, added_noise = torch.from_numpy(sums), torch.from_numpy(noise).mul_(0.5 * len(x))
+    def add_gradient(self, added: Tensor, added_noise: Doubles, accumulate: bool) -> None:
         if accumulate and self.g is not None:
             self.g, self.g_noise = self.g + added, self.g_noise + added_noise
         else:
@@ -171,12 +188,20 @@ class _Side:
         if self.g is None:
             raise KakuriError("KK-O31", "a step without a gradient", hint="call backward before optimizer.step")
         self.v = update(self.w, self.v, self.g, step)
-        norms = self.weight_norms()
-        size = self.g.square().mean(0) if self.v is None else self.v.square().mean(0)
-        change = step.scale**2 * self.g_noise + step.weight_decay**2 * (self.w_noise + norms) + 2.0 * size
-        self.v_noise = step.momentum**2 * self.v_noise + change
-        self.w_noise = self.w_noise + (step.lr / (1.0 - min(step.momentum, 0.999))) ** 2 * self.v_noise + norms
-        self._looking = None
+        moved = self.g if self.v is None else self.v
+        _blinding.drift(
+            self.w.numpy(),
+            moved.numpy(),
+            self.norms,
+            self.w_noise,
+            self.v_noise,
+            self.g_noise,
+            rate=step.lr / (1.0 - min(step.momentum, 0.999)),
+            momentum=step.momentum,
+            scale=step.scale,
+            decay=step.weight_decay,
+        )
+        self._meetings.clear()
 
     def agrees(self, state: State, u: float, with_gradient: bool) -> bool:
         """Whether matrices fetched from a worker have these fingerprints."""
@@ -185,13 +210,13 @@ class _Side:
             parts.append((state.g, self.g, self.g_noise))
         return all(self.fits(matrix, expected, noise, u) for matrix, expected, noise in parts)
 
-    def fits(self, matrix: Tensor | None, expected: Tensor | None, noise: Tensor, u: float) -> bool:
+    def fits(self, matrix: Tensor | None, expected: Tensor | None, noise: Doubles, u: float) -> bool:
         """Whether ``matrix`` times the probe is ``expected`` (both absent also fits)."""
         if matrix is None or expected is None:
             return matrix is expected
         wide = matrix.double()
-        sigma = u * (self._shared(noise) + 16.0 * self._shared(wide.square().sum(1))).sqrt()
-        return bool(((self.probe @ wide.T - expected).abs() <= SIGMAS * sigma).all())
+        sigma = u * np.sqrt(self._shared(noise) + 16.0 * self._shared(wide.square().sum(1).numpy()))
+        return bool((np.abs((self.probe @ wide.T - expected).numpy()) <= SIGMAS * sigma).all())
 
 
 class Fingerprint:
@@ -204,33 +229,67 @@ class Fingerprint:
         n, m = state.w.shape
         self._u = torch.finfo(state.w.dtype).eps / 2
         key = MaskKey(SystemEntropy())
+        self._dtype = state.w.dtype
         r, q = (
-            torch.from_numpy(key.stream(side).gaussian(size * probes)).view(probes, size)
+            torch.from_numpy(key.stream(side).gaussian(size * probes)).view(probes, size).float().double()
             for side, size in (("r", m), ("q", n))
-        )
+        )  # whole numbers of float32, so that looks meet exactly these
         self._forward = _Side.anchor(r, state, mixes)
         self._backward = _Side.anchor(q, state.transposed(), mixes)
 
+    def ask(self, x: Tensor, *, back: bool = False, other: Seen | None = None) -> _blinding.Look:
+        """What has to be seen of X (b, n), or with ``back`` of dY (b, m), and of dY the sums over its rows when X was
+        seen (``other``). The look is to be taken before ``seen``."""
+        return self._ask(x.shape[0], self._dtype, back, other)
+
+    def seen(self, x: Tensor, look: _blinding.Look, *, back: bool = False) -> Seen:
+        """``look``, taken at x. Raises KK-O32 when x or its true product is not finite."""
+        if not _takes_in(look):
+            look = self._ask(len(x), torch.float64, back, None)
+            _blinding.look_at(_rows(x.double()), look, threads=torch.get_num_threads())
+        if not math.isfinite(look.total):
+            raise _diverged()
+        return Seen(self, look)
+
     def look(self, x: Tensor) -> Seen:
-        """One pass over X (b, n), before or while the worker has it."""
-        return self._look(self._forward, self._backward, x)
+        """A pass of its own over X (b, n). Raises KK-O32."""
+        return self._look(x, back=False)
 
     def look_back(self, dy: Tensor) -> Seen:
-        """One pass over dY (b, m)."""
-        return self._look(self._backward, self._forward, dy)
+        """A pass of its own over dY (b, m). Raises KK-O32."""
+        return self._look(dy, back=True)
 
-    def output_is_right(self, seen: Seen, y: Tensor) -> bool:
-        """Y = X W? Raises KK-O32 when the true product is not finite."""
-        return self._check(self._forward, seen, y)
+    def ask_output(self, rows: int) -> _blinding.Look:
+        """What has to be seen of Y (rows, m)."""
+        return self._forward.answer(rows, self._dtype)
 
-    def input_gradient_is_right(self, seen: Seen, dx: Tensor) -> bool:
+    def ask_input_gradient(self, rows: int) -> _blinding.Look:
+        """What has to be seen of dX (rows, n)."""
+        return self._backward.answer(rows, self._dtype)
+
+    def output_is_right(self, seen: Seen, y: Tensor, answer: _blinding.Look | None = None) -> bool:
+        """Y = X W? answer: ``ask_output``, taken at Y. Raises KK-O32 when the true product is not finite."""
+        return self._check(self._forward, seen, y, answer)
+
+    def input_gradient_is_right(self, seen: Seen, dx: Tensor, answer: _blinding.Look | None = None) -> bool:
         """dX = dY W^T, of which ``look_back`` saw dY? Raises KK-O32."""
-        return self._check(self._backward, seen, dx)
+        return self._check(self._backward, seen, dx, answer)
 
-    def add_gradient(self, x: Tensor, seen: Seen, dy: Tensor, seen_back: Seen, accumulate: bool) -> None:
-        """G += X^T dY."""
-        self._forward.add_gradient(x, seen_back.crossed, seen_back.squares, accumulate)
-        self._backward.add_gradient(dy, seen.crossed, seen.squares, accumulate)
+    def crossed(self, x: Tensor, seen: Seen, dy: Tensor, seen_back: Seen) -> Crossed:
+        """What X^T dY adds to the fingerprints of the gradient."""
+        b, sides = len(x), []
+        for operand, own, other in ((x, seen.look, seen_back.look), (dy, seen_back.look, seen.look)):
+            found = own.crossed()
+            if found is None:
+                found = _crossed(operand, other)
+            noise = 0.5 * (b + _chain(b) + _chain(other.columns))
+            sides.append((torch.from_numpy(found[:-1]), noise * found[-1]))
+        return Crossed(*sides)
+
+    def add_gradient(self, crossed: Crossed, *, accumulate: bool) -> None:
+        """G becomes or grows by X^T dY."""
+        self._forward.add_gradient(*crossed.forward, accumulate)
+        self._backward.add_gradient(*crossed.backward, accumulate)
 
     def step(self, step: SgdStep) -> None:
         self._forward.step(step)
@@ -247,22 +306,59 @@ class Fingerprint:
         sides = ((self._forward, gradient), (self._backward, gradient.T))
         return all(side.fits(matrix, side.g, side.g_noise, self._u) for side, matrix in sides)
 
-    def _look(self, side: _Side, other: _Side, x: Tensor) -> Seen:
-        k = len(side.w)
-        probes, weights = side.looking(other.probe)
-        dots, squares = _blinding.row_sums(_rows(x), probes, weights, threads=torch.get_num_threads())
-        crossed = np.ascontiguousarray(dots[:, k:])
-        expected = np.ascontiguousarray(dots[:, :k])
-        return Seen(self, expected, crossed, side.base(squares), np.ascontiguousarray(squares[:, 2]))
+    def _ask(self, rows: int, dtype: torch.dtype, back: bool, other: Seen | None) -> _blinding.Look:
+        side, across = (self._backward, self._forward) if back else (self._forward, self._backward)
+        look = side.ask(rows, across, dtype)
+        if other is not None and type(other.look) is type(look):
+            look.add_columns(other.look)
+        return look
 
-    def _check(self, side: _Side, seen: Seen, y: Tensor) -> bool:
-        if not np.isfinite(seen.expected).all():
-            raise KakuriError(
-                "KK-O32",
-                "the training diverged: a product is not finite",
-                hint="lower the learning rate, or clip gradients (plan with clipping=True)",
-            )
-        return side.worst(seen, y) <= (SIGMAS * self._u) ** 2
+    def _look(self, x: Tensor, *, back: bool) -> Seen:
+        look = self.ask(x, back=back)
+        _blinding.look_at(_rows(x), look, threads=torch.get_num_threads())
+        return self.seen(x, look, back=back)
+
+    def _check(self, side: _Side, seen: Seen, y: Tensor, answer: _blinding.Look | None) -> bool:
+        if answer is None:
+            answer = side.answer(len(y), self._dtype)
+            _blinding.look_at(_rows(y), answer, threads=torch.get_num_threads())
+        if not _takes_in(answer):
+            answer = side.answer(len(y), torch.float64)
+            _blinding.look_at(_rows(y.double()), answer, threads=torch.get_num_threads())
+        worst = side.worst(seen.look, answer)
+        if not math.isfinite(worst) and not seen.look.finite:
+            raise _diverged()
+        return worst <= (SIGMAS * self._u) ** 2
+
+
+def _crossed(x: Tensor, other: _blinding.Look) -> Doubles:
+    """Sums over the rows of x (b, n) by a pass of its own, in the precision that ``other`` needs."""
+    rows = _rows(x.to(_dtype_of(other)))
+    look = type(other)(rows.shape[0], rows.shape[1])
+    look.add_columns(other)
+    _blinding.look_at(rows, look, threads=torch.get_num_threads())
+    found = look.crossed()
+    assert found is not None  # it was asked for
+    return found
+
+
+def _dtype_of(look: _blinding.Look) -> torch.dtype:
+    return torch.float64 if isinstance(look, _blinding.DoubleLook) else torch.float32
+
+
+def _takes_in(look: _blinding.Look) -> bool:
+    """Whether the look's precision holds the squares that it met."""
+    count = max(look.rows * look.columns, 1)
+    lowest, highest = _SQUARES
+    return isinstance(look, _blinding.DoubleLook) or lowest <= look.total / count <= highest
+
+
+def _diverged() -> KakuriError:
+    return KakuriError(
+        "KK-O32",
+        "the training diverged: a product is not finite",
+        hint="lower the learning rate, or clip gradients (plan with clipping=True)",
+    )
 
 
 def _rows(x: Tensor) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -76,13 +76,15 @@ def test_mixing_is_its_definition_and_undoes_itself(  # noqa: PLR0917
     dtype: torch.dtype, b: int, n: int, added: int, threads: int, seed: int
 ) -> None:
     torch.manual_seed(seed)
-    of_rows, of_columns = words(2 * (b + added), seed), words(2 * n, seed + 1)
+    of_rows, of_columns = words(2 * (b + 2 * added), seed), words(2 * n, seed + 1)
     rows, columns = _blinding.Mixing(of_rows), _blinding.Mixing(of_columns)
     p, q = mixing_matrix(of_rows), mixing_matrix(of_columns)
-    x, more = torch.randn(b, n, dtype=dtype), torch.randn(added, n, dtype=dtype)
-    out, back = torch.full((b + added, n), torch.nan, dtype=dtype), torch.full((b, n), torch.nan, dtype=dtype)
-    _blinding.mix(x, rows, columns, out, more, threads=threads)
-    assert close(out, p @ torch.cat([x, more]).double() @ q.T)
+    x, sign = torch.randn(b, n, dtype=dtype), -1.0 if seed % 2 else 1.0
+    shields = words(added * n, seed + 2).astype(np.int32).reshape(added, n)
+    noise = torch.from_numpy(shields).double() * 2.0**-31
+    out, back = torch.full((b + 2 * added, n), torch.nan, dtype=dtype), torch.full((b, n), torch.nan, dtype=dtype)
+    _blinding.mix(x, rows, columns, out, shields, scale=2.0**-31, sign=sign, threads=threads)
+    assert close(out, p @ torch.cat([x.double(), noise, sign * noise]) @ q.T)
     _blinding.undo_mix(out, rows, columns, back, threads=threads)
     assert close(back, x.double())
     columns.columns(x, back)
@@ -129,34 +131,89 @@ def test_every_path_agrees_with_the_definitions(path: str, dtype: torch.dtype, s
         x, _blinding.Reordering(of_rows[:b], np.ones(b)), _blinding.Reordering(of_columns[:n]), out, undo=False
     )
     assert close(out, x.double()[order][:, column_order] * torch.tensor(sign))
-    sums_are_right(x, 1)
+    look_is_right(x, lambda look: _blinding.look_at(x, look))
     assert _blinding.kernel_path() == path
 
 
-def sums_are_right(x: Tensor, threads: int) -> None:
-    (b, n), wide = x.shape, x.double()
-    probes, weights = torch.randn(3, n, dtype=torch.float64), torch.rand(2, n, dtype=torch.float64)
-    dots, squares = _blinding.row_sums(x, probes, weights, threads=threads)
-    exact = torch.cat([wide.square() @ weights.T, wide.square().sum(1, keepdim=True)], 1)
-    assert torch.allclose(torch.from_numpy(dots), wide @ probes.T, atol=1e-10)
-    assert torch.allclose(torch.from_numpy(squares), exact, atol=1e-10)
-    factors, by_row = torch.randn(b, 2, dtype=torch.float64), torch.rand(b, dtype=torch.float64)
-    sums, noise = _blinding.column_sums(x, factors, by_row, threads=threads)
-    assert torch.allclose(torch.from_numpy(sums), factors.T @ wide, atol=1e-10)
-    assert torch.allclose(torch.from_numpy(noise), by_row @ wide.square(), atol=1e-10)
+Meeting = _blinding.SingleMeeting | _blinding.DoubleMeeting
+KINDS = {
+    torch.float32: (_blinding.SingleLook, _blinding.SingleMeeting),
+    torch.float64: (_blinding.DoubleLook, _blinding.DoubleMeeting),
+}
+
+
+def meeting_of(n: int, dtype: torch.dtype, share: float = 4.0) -> tuple[Meeting, Tensor, Tensor]:
+    """A meeting of two probes and two of the other side, its four probes, and its two weights by their definition."""
+    w, across = torch.randn(2, n).double(), torch.randn(2, n).double()
+    norms, noise = torch.rand(n, dtype=torch.float64) + 0.5, torch.rand(n, dtype=torch.float64)
+    meeting = KINDS[dtype][1](w, across, norms, noise.numpy(), 80.0, share)
+    norm = torch.maximum(norms, w.square().mean(0))
+    rounding, drift = 10.0 * (norm + norm.mean()), noise + 5 * norm
+    return meeting, torch.cat([w, across]), torch.stack([rounding, drift + share * drift.mean()])
+
+
+def close_sums(found: NDArray[np.float64], exact: Tensor, scale: float, dtype: torch.dtype) -> bool:
+    tolerance = (3e-6 if dtype == torch.float32 else 1e-13) * scale
+    return bool(np.allclose(found, exact.numpy(), rtol=0, atol=tolerance))
+
+
+def look_is_right(x: Tensor, take: Callable[[_blinding.Look], None]) -> None:
+    """A look at x taken by ``take``: products with probes, weighted squares, and sums over rows."""
+    (b, n), wide, (look_type, _) = x.shape, x.double(), KINDS[x.dtype]
+    meeting, probes, weights = meeting_of(n, x.dtype)
+    other_meeting, _, _ = meeting_of(5, x.dtype)
+    y = torch.randn(b, 5, dtype=x.dtype)
+    other = look_type(b, 5, other_meeting)
+    _blinding.look_at(y, other)
+    look = look_type(b, n, meeting)
+    look.add_columns(other)
+    take(look)
+    squares = wide.square()
+    scale = float(squares.sum().sqrt()) + 1.0
+    assert close_sums(look.dots, wide @ probes.T, scale, x.dtype)
+    assert close_sums(look.squares[:, 0] * meeting.of_rounding, squares @ weights[0], scale**2 * 30, x.dtype)
+    assert close_sums(look.squares[:, 1] * meeting.of_drift, squares @ weights[1], scale**2 * 30, x.dtype)
+    assert close_sums(look.squares[:, 2], squares.sum(1), scale**2, x.dtype)
+    assert look.total == pytest.approx(float(squares.sum()), rel=1e-5)
+    crossed = look.crossed()
+    assert crossed is not None
+    factors = torch.from_numpy(other.dots[:, 2:])
+    assert close_sums(crossed[:2], factors.T @ wide, 10 * scale * (1 + b**0.5), x.dtype)
+    assert close_sums(crossed[2], y.double().square().sum(1) @ squares, 30 * scale**2 * (1 + b), x.dtype)
+    assert look.seconds >= 0
 
 
 @settings(max_examples=15, deadline=None)
 @given(b=sizes, n=sizes, seed=seeds)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_sums(dtype: torch.dtype, b: int, n: int, seed: int) -> None:
+def test_a_look_is_its_definition(dtype: torch.dtype, b: int, n: int, seed: int) -> None:
     torch.manual_seed(seed)
-    sums_are_right(torch.randn(b, n, dtype=dtype), 1)
+    x = torch.randn(b, n, dtype=dtype)
+    look_is_right(x, lambda look: _blinding.look_at(x, look))
+
+
+@settings(max_examples=10, deadline=None)
+@given(b=sizes, n=sizes, added=st.integers(0, 9), threads=st.integers(1, 3), seed=seeds)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_look_that_rides_on_blinding_sees_the_plain_side(  # noqa: PLR0917
+    dtype: torch.dtype, b: int, n: int, added: int, threads: int, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    x, shields = torch.randn(b, n, dtype=dtype), np.ones((added, n), np.int32)
+    rows, columns = _blinding.Mixing(words(2 * (b + 2 * added), seed)), _blinding.Mixing(words(2 * n, seed + 1))
+    out, back = torch.empty(b + 2 * added, n, dtype=dtype), torch.empty_like(x)
+    look_is_right(x, lambda look: _blinding.mix(x, rows, columns, out, shields, scale=1.0, look=look, threads=threads))
+    look_is_right(x, lambda look: _blinding.undo_mix(out, rows, columns, back, look=look, threads=threads))
+    scale = np.random.default_rng(seed).random(b) + 0.5
+    order, signs = _blinding.Reordering(words(b, seed), scale), _blinding.Reordering(words(n, seed + 1))
+    out = torch.empty_like(x)
+    look_is_right(x, lambda look: _blinding.reorder(x, order, signs, out, look=look, threads=threads))
+    look_is_right(x, lambda look: _blinding.reorder(out, order, signs, back, undo=True, look=look, threads=threads))
 
 
 def test_threads_share_large_matrices() -> None:
     x = torch.randn(700, 300)
-    sums_are_right(x, 2)
+    look_is_right(x, lambda look: _blinding.look_at(x, look, threads=2))
     rows, columns = _blinding.Mixing(words(1400, 1)), _blinding.Mixing(words(600, 2))
     alone, shared = torch.empty_like(x), torch.empty_like(x)
     _blinding.mix(x, rows, columns, alone)
@@ -164,29 +221,60 @@ def test_threads_share_large_matrices() -> None:
     assert torch.equal(alone, shared)
 
 
-def test_the_worst_residual_and_what_is_not_a_number() -> None:
-    y, probes = torch.randn(20, 30), torch.randn(2, 30, dtype=torch.float64)
-    expected = y.double() @ probes.T + 0.1 * torch.randn(20, 2, dtype=torch.float64)
-    base = 0.5 + torch.rand(20, dtype=torch.float64)
-    squares = y.double().square().sum(1)
-    variance = base + 0.3 * (squares + 4.0 * squares.mean())
-    exact = float(((y.double() @ probes.T - expected).square() / variance[:, None]).max())
-    assert _blinding.worst_residual(y, probes, expected, base, scale=0.3, share=4.0) == pytest.approx(exact)
-    nothing = torch.zeros(20, dtype=torch.float64)
-    assert _blinding.worst_residual(0 * y, probes, 0 * expected, nothing, scale=0.3, share=0.0) == 0.0
+def test_without_mixing_rounding_and_drift_are_one_weight() -> None:
+    torch.manual_seed(0)
+    w, across, x = torch.randn(2, 9).double(), torch.randn(2, 9).double(), torch.randn(4, 9)
+    norms, noise = torch.rand(9, dtype=torch.float64) + 5.0, torch.rand(9, dtype=torch.float64)
+    meeting = _blinding.SingleMeeting(w, across, norms, noise.numpy(), 8.0, 0.0)
+    look = _blinding.SingleLook(4, 9, meeting)
+    _blinding.look_at(x, look)
+    assert look.squares.shape == (4, 2)
+    exact = x.double().square() @ (norms + noise + 5.0 * norms)
+    assert np.allclose(look.squares[:, 0] * meeting.of_rounding, exact.numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("of_x", DTYPES)
+@pytest.mark.parametrize("of_y", DTYPES)
+def test_the_worst_residual_and_what_is_not_a_number(of_x: torch.dtype, of_y: torch.dtype) -> None:
+    x, y = torch.randn(20, 9, dtype=of_x), torch.randn(20, 30, dtype=of_y)
+    meeting, probes, weights = meeting_of(9, of_x)
+    answer_probes = torch.randn(2, 30, dtype=torch.float64).float().double()
+    answer_meeting = KINDS[of_y][1](answer_probes)
+
+    def worst(x: Tensor, y: Tensor) -> float:
+        seen, answer = KINDS[of_x][0](20, 9, meeting), KINDS[of_y][0](20, 30, answer_meeting)
+        _blinding.look_at(x, seen)
+        _blinding.look_at(y, answer)
+        return _blinding.worst_residual(seen, answer, of_answer=0.3, share=4.0)
+
+    residual = y.double() @ answer_probes.T - (x.double() @ probes.T)[:, :2]
+    shared = x.double().square() @ weights[0] + 0.3 * y.double().square().sum(1)
+    variance = shared + 4.0 * shared.mean() + x.double().square() @ weights[1]
+    assert worst(x, y) == pytest.approx(float((residual.square() / variance[:, None]).max()), rel=1e-3)
+    assert worst(0 * x, 0 * y) == 0.0
     for bad in (torch.nan, torch.inf, -torch.inf):
-        for place in (y, expected, base):
+        for place in (x, y):
             kept = place.flatten()[0].item()
             place.view(-1)[0] = bad
-            assert _blinding.worst_residual(y, probes, expected, base, scale=0.3, share=0.0) == float("inf")
+            assert worst(x, y) == float("inf")
             place.view(-1)[0] = kept
+
+
+def test_how_noise_grows_in_a_step() -> None:
+    w, moved = torch.randn(2, 7).double(), torch.randn(2, 7).double()
+    norms, g_noise = torch.rand(7, dtype=torch.float64), torch.rand(7, dtype=torch.float64)
+    w_noise, v_noise = np.full(7, 2.0), np.full(7, 3.0)
+    _blinding.drift(w, moved, norms, w_noise, v_noise, g_noise, rate=0.5, momentum=0.9, scale=2.0, decay=0.1)
+    norm = torch.maximum(norms, w.square().mean(0)).numpy()
+    grown = 0.81 * 3.0 + 4.0 * g_noise.numpy() + 0.01 * (2.0 + norm) + 2.0 * moved.square().mean(0).numpy()
+    assert np.allclose(v_noise, grown)
+    assert np.allclose(w_noise, 2.0 + 0.25 * grown + norm)
 
 
 def test_wrong_shapes_and_types_are_refused() -> None:
     x = torch.randn(4, 6)
     rows, columns = _blinding.Mixing(words(8, 1)), _blinding.Mixing(words(12, 2))
     order, other = _blinding.Reordering(words(4, 1)), _blinding.Reordering(words(6, 1))
-    probes, weights = torch.zeros(2, 6, dtype=torch.float64), torch.zeros(1, 6, dtype=torch.float64)
     for wrong in (torch.empty(4, 5), torch.empty(5, 6), torch.empty(0, 6)):
         with pytest.raises(ValueError, match="shape"):
             _blinding.mix(x, rows, columns, wrong)
@@ -200,12 +288,23 @@ def test_wrong_shapes_and_types_are_refused() -> None:
         _blinding.Mixing(words(3, 1))
     with pytest.raises(ValueError, match="length"):
         _blinding.Reordering(words(3, 1), np.ones(4))
-    with pytest.raises(ValueError, match="columns differ"):
-        _blinding.row_sums(x, probes[:, :5].contiguous(), weights)
+    meeting, _, _ = meeting_of(6, torch.float32)
+    look = _blinding.SingleLook(4, 6, meeting)
+    with pytest.raises(ValueError, match="columns"):
+        _blinding.SingleLook(4, 5, meeting)
+    for wrong in (torch.empty(4, 5), torch.empty(5, 6)):
+        with pytest.raises(ValueError, match="another shape"):
+            _blinding.look_at(wrong, look)
+    with pytest.raises(ValueError, match="another shape"):
+        _blinding.mix(x, rows, columns, torch.empty(4, 6), look=_blinding.SingleLook(3, 6, meeting))
     with pytest.raises(ValueError, match="too many"):
-        _blinding.row_sums(x, torch.zeros(33, 6, dtype=torch.float64), weights)
+        _blinding.SingleMeeting(torch.zeros(17, 6, dtype=torch.float64))
     with pytest.raises(ValueError, match="rows differ"):
-        _blinding.column_sums(x, torch.zeros(3, 2, dtype=torch.float64), torch.zeros(4, dtype=torch.float64))
+        look.add_columns(_blinding.SingleLook(3, 6, meeting))
+    with pytest.raises(ValueError, match="no probes"):
+        look.add_columns(_blinding.SingleLook(4, 6))
+    with pytest.raises(ValueError, match="probes differ"):
+        _blinding.worst_residual(look, look, of_answer=1.0, share=0.0)
     for wrong_type in (x.double(), x.half(), torch.empty(6, 4).T):
         with pytest.raises(TypeError):
             _blinding.mix(x, rows, columns, wrong_type)

@@ -70,7 +70,8 @@ def test_the_fingerprint_follows_many_updates() -> None:
     for _ in range(300):
         x, dy = torch.randn(32, 24), 0.1 * torch.randn(32, 40)
         gradient = x.T @ dy
-        fingerprint.add_gradient(x, fingerprint.look(x), dy, fingerprint.look_back(dy), accumulate=False)
+        crossed = fingerprint.crossed(x, fingerprint.look(x), dy, fingerprint.look_back(dy))
+        fingerprint.add_gradient(crossed, accumulate=False)
         fingerprint.step(step)
         before = w.clone()
         velocity = update(w, velocity, gradient, step)

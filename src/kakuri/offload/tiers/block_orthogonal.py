@@ -19,14 +19,19 @@ Source: Ailon and Chazelle 2006 (randomised Hadamard transforms); the cancellati
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from kakuri import _blinding
 from kakuri.offload.masks import MaskStream
 from kakuri.offload.tiers.tier import Right
+
+if TYPE_CHECKING:
+    from kakuri._blinding import Look
 
 SHIELD_SHARE = 16
 """One pair of shield rows for each 2 * 16 rows."""
@@ -71,25 +76,24 @@ class ShieldedRows:
     def blinded_rows(self) -> int:
         return len(self.mask)
 
-    def apply(self, x: Tensor, right: Right, out: Tensor | None = None) -> Tensor:
-        return _mix(x, self.mask, right, out, self._shields(x, 1.0))
+    def apply(self, x: Tensor, right: Right, out: Tensor | None = None, look: Look | None = None) -> Tensor:
+        return self._hide(x, right, out, 1.0, look)
 
-    def undo(self, y: Tensor, right: Right) -> Tensor:
-        return _undo(y, self.mask, right, self.rows)
+    def undo(self, y: Tensor, right: Right, look: Look | None = None) -> Tensor:
+        return _undo(y, self.mask, right, self.rows, look)
 
-    def apply_dual(self, dy: Tensor, right: Right, out: Tensor | None = None) -> Tensor:
-        return _mix(dy, self.mask, right, out, self._shields(dy, -1.0))
+    def apply_dual(self, dy: Tensor, right: Right, out: Tensor | None = None, look: Look | None = None) -> Tensor:
+        return self._hide(dy, right, out, -1.0, look)
 
     undo_dual = undo
 
-    def _shields(self, x: Tensor, sign: float) -> Tensor:
-        """(2 shields, n): noise of the mean square of x, and the same times ``sign``."""
+    def _hide(self, x: Tensor, right: Right, out: Tensor | None, sign: float, look: Look | None) -> Tensor:
+        """Shields are noise of the mean square of x, and the same times ``sign``."""
         count = self.shields * x.shape[1]
         words = MaskStream(self.noise_key, ("M" if sign < 0 else "N",)).words(-(-count // 2)).view(np.int32)
         rms = float(torch.linalg.vector_norm(x)) / max(x.numel(), 1) ** 0.5
-        noise = torch.from_numpy(words[:count] * (3.0**0.5 * 2.0**-31 * rms)).to(x.dtype)
-        noise = noise.view(self.shields, x.shape[1])
-        return torch.cat([noise, sign * noise])
+        noise = words[:count].reshape(self.shields, x.shape[1])
+        return _mix(x, self.mask, right, out, look, shields=noise, scale=3.0**0.5 * 2.0**-31 * rms, sign=sign)
 
 
 class BlockOrthogonal:
@@ -107,18 +111,27 @@ class BlockOrthogonal:
 
 
 def _mix(
-    x: Tensor, rows: _blinding.Mixing, right: Right, out: Tensor | None = None, more: Tensor | None = None
+    x: Tensor,
+    rows: _blinding.Mixing,
+    right: Right,
+    out: Tensor | None = None,
+    look: Look | None = None,
+    *,
+    shields: NDArray[np.int32] | None = None,
+    scale: float = 0.0,
+    sign: float = 1.0,
 ) -> Tensor:
     assert isinstance(right, MixedColumns)
     x = x.detach().contiguous()
     out = x.new_empty(len(rows), x.shape[1]) if out is None else out
-    shields = None if more is None else more.numpy()
-    _blinding.mix(x.numpy(), rows, right.mask, out.numpy(), shields, threads=torch.get_num_threads())
+    threads, target = torch.get_num_threads(), out.numpy()
+    _blinding.mix(x.numpy(), rows, right.mask, target, shields, scale=scale, sign=sign, look=look, threads=threads)
     return out
 
 
-def _undo(y: Tensor, rows: _blinding.Mixing, right: Right, kept: int) -> Tensor:
+def _undo(y: Tensor, rows: _blinding.Mixing, right: Right, kept: int, look: Look | None = None) -> Tensor:
     assert isinstance(right, MixedColumns)
     out = y.new_empty(kept, y.shape[1])
-    _blinding.undo_mix(y.contiguous().numpy(), rows, right.mask, out.numpy(), threads=torch.get_num_threads())
+    threads = torch.get_num_threads()
+    _blinding.undo_mix(y.contiguous().numpy(), rows, right.mask, out.numpy(), look=look, threads=threads)
     return out

@@ -15,6 +15,7 @@ Source: S1, section 3 (MM-obfuscation).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,6 +24,9 @@ from torch import Tensor
 from kakuri import _blinding
 from kakuri.offload.masks import MaskStream
 from kakuri.offload.tiers.tier import Right
+
+if TYPE_CHECKING:
+    from kakuri._blinding import Look
 
 
 @dataclass(frozen=True)
@@ -54,17 +58,17 @@ class ScaledRows:
     def blinded_rows(self) -> int:
         return len(self.mask)
 
-    def apply(self, x: Tensor, right: Right, out: Tensor | None = None) -> Tensor:
-        return _reorder(x, self.mask, right, out)
+    def apply(self, x: Tensor, right: Right, out: Tensor | None = None, look: Look | None = None) -> Tensor:
+        return _reorder(x, self.mask, right, out, look)
 
-    def undo(self, y: Tensor, right: Right) -> Tensor:
-        return _reorder(y, self.mask, right, undo=True)
+    def undo(self, y: Tensor, right: Right, look: Look | None = None) -> Tensor:
+        return _reorder(y, self.mask, right, None, look, undo=True)
 
-    def apply_dual(self, dy: Tensor, right: Right, out: Tensor | None = None) -> Tensor:
-        return _reorder(dy, self.mask, right, out, dual=True)
+    def apply_dual(self, dy: Tensor, right: Right, out: Tensor | None = None, look: Look | None = None) -> Tensor:
+        return _reorder(dy, self.mask, right, out, look, dual=True)
 
-    def undo_dual(self, dx: Tensor, right: Right) -> Tensor:
-        return _reorder(dx, self.mask, right, undo=True, dual=True)
+    def undo_dual(self, dx: Tensor, right: Right, look: Look | None = None) -> Tensor:
+        return _reorder(dx, self.mask, right, None, look, undo=True, dual=True)
 
 
 class SignedPermutation:
@@ -85,6 +89,7 @@ def _reorder(
     rows: _blinding.Reordering,
     right: Right,
     out: Tensor | None = None,
+    look: Look | None = None,
     *,
     undo: bool = False,
     dual: bool = False,
@@ -92,7 +97,8 @@ def _reorder(
     assert isinstance(right, SignedColumns)
     x = x.detach().contiguous()
     out = torch.empty_like(x) if out is None else out
-    _blinding.reorder(x.numpy(), rows, right.mask, out.numpy(), undo=undo, dual=dual, threads=torch.get_num_threads())
+    threads = torch.get_num_threads()
+    _blinding.reorder(x.numpy(), rows, right.mask, out.numpy(), undo=undo, dual=dual, look=look, threads=threads)
     return out
 
 

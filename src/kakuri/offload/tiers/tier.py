@@ -19,11 +19,14 @@ Source: S1, section 3 (MM-obfuscation and key shift); the arithmetic above.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
 from kakuri.offload.masks import MaskStream
+
+if TYPE_CHECKING:
+    from kakuri._blinding import Look
 
 
 class Right(Protocol):
@@ -46,23 +49,24 @@ class Left(Protocol):
     """An invertible matrix P over the b rows of a batch and whatever rows the tier adds.
 
     Every method also applies ``right``, which is of the same tier, to the columns: both sides in one call, so that
-    ``out``, which may lie in shared memory, never holds what is blinded on one side only.
+    ``out``, which may lie in shared memory, never holds what is blinded on one side only. look: what verification wants
+    to see of the plain side, x or what is undone, while it is in the cache.
     """
 
     @property
     def blinded_rows(self) -> int:
         """b and the added rows."""
 
-    def apply(self, x: Tensor, right: Right, out: Tensor | None = None) -> Tensor:
+    def apply(self, x: Tensor, right: Right, out: Tensor | None = None, look: Look | None = None) -> Tensor:
         """x (b, n) -> P x Q^-1."""
 
-    def undo(self, y: Tensor, right: Right) -> Tensor:
+    def undo(self, y: Tensor, right: Right, look: Look | None = None) -> Tensor:
         """y -> the b rows of P^-1 y R."""
 
-    def apply_dual(self, dy: Tensor, right: Right, out: Tensor | None = None) -> Tensor:
+    def apply_dual(self, dy: Tensor, right: Right, out: Tensor | None = None, look: Look | None = None) -> Tensor:
         """dy (b, m) -> P^-T dy R^-1."""
 
-    def undo_dual(self, dx: Tensor, right: Right) -> Tensor:
+    def undo_dual(self, dx: Tensor, right: Right, look: Look | None = None) -> Tensor:
         """dx -> the b rows of P^T dx Q."""
 
 

@@ -1,0 +1,92 @@
+// Purpose: the small vectors of verification: what an operand is met with until the next step, and how variances grow.
+// Source: the tolerance of kakuri.offload.verify, whose terms these are.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <vector>
+
+namespace kakuri::blinding {
+
+// The running fingerprint w (k, n) of a weight, and variances of its coordinates (n,) in units of u^2.
+struct Tracked {
+    const double* w;
+    std::size_t k, n;
+    const double* norms;  // squared row norms of the weight when it was last seen
+    double* w_noise;
+
+    // The squared norm of row j: as last seen or as the probes see it, whichever is larger.
+    double norm(std::size_t j) const {
+        double sum = 0.0;
+        for (std::size_t q = 0; q < k; ++q) sum += w[q * n + j] * w[q * n + j];
+        return std::max(norms[j], sum / static_cast<double>(k));
+    }
+};
+
+// probes (k, n); weights (w, n), the largest of each 1; of_rounding, of_drift: what they are multiples of.
+template <typename T>
+struct Meeting {
+    std::vector<T> probes, weights;
+    std::size_t k = 0, n = 0, w = 0;
+    double of_rounding = 0.0, of_drift = 0.0;
+
+    // Probes without weights, for answers.
+    Meeting(const double* probes_, std::size_t k_, std::size_t n_) : probes(probes_, probes_ + k_ * n_), k(k_), n(n_) {}
+
+    // An operand meets the fingerprint and the other side's probes (k, n). length: of the sums that round. share: how much
+    // of the mean variance each coordinate of a tier that mixes is granted; zero for one that does not, where rounding
+    // and drift are one weight.
+    Meeting(const Tracked& own, const double* across, double length, double share) : k(2 * own.k), n(own.n) {
+        probes.assign(own.w, own.w + own.k * n);
+        probes.insert(probes.end(), across, across + own.k * n);
+        std::vector<double> rounding(n), drift(n);
+        for (std::size_t j = 0; j < n; ++j) {
+            rounding[j] = own.norm(j);
+            drift[j] = own.w_noise[j] + 5.0 * rounding[j];
+        }
+        const double mean_norm = share > 0.0 ? mean(rounding) : 0.0, mean_drift = share * mean(drift);
+        for (std::size_t j = 0; j < n; ++j) {
+            rounding[j] = 0.125 * length * (rounding[j] + mean_norm);  // a mixed column sees the mean weight
+            drift[j] += mean_drift;
+            if (share == 0.0) rounding[j] += drift[j];
+        }
+        of_rounding = add(rounding);
+        of_drift = share > 0.0 ? add(drift) : 0.0;
+    }
+
+private:
+    static double mean(const std::vector<double>& values) {
+        double sum = 0.0;
+        for (const double value : values) sum += value;
+        return sum / static_cast<double>(std::max<std::size_t>(1, values.size()));
+    }
+    double add(const std::vector<double>& values) {
+        double largest = std::numeric_limits<double>::min();
+        for (const double value : values) largest = std::max(largest, value);
+        for (const double value : values) weights.push_back(static_cast<T>(value / largest));
+        ++w;
+        return largest;
+    }
+};
+
+// A step's factors: squares of lr / (1 - momentum), momentum, scale and weight decay.
+struct StepSquares {
+    double rate, momentum, scale, decay;
+};
+
+// After a step: how far velocity and weight may have drifted by rounding. moved (k, n): the fingerprint of the velocity, or
+// of the gradient when there is none.
+inline void drift(const Tracked& own, const double* moved, double* v_noise, const double* g_noise,
+                  const StepSquares& step) {
+    for (std::size_t j = 0; j < own.n; ++j) {
+        double size = 0.0;
+        for (std::size_t q = 0; q < own.k; ++q) size += moved[q * own.n + j] * moved[q * own.n + j];
+        const double norm = own.norm(j);
+        v_noise[j] = step.momentum * v_noise[j] + step.scale * g_noise[j] + step.decay * (own.w_noise[j] + norm) +
+                     2.0 * size / static_cast<double>(own.k);
+        own.w_noise[j] += step.rate * v_noise[j] + norm;
+    }
+}
+
+}  // namespace kakuri::blinding
