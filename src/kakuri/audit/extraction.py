@@ -27,9 +27,9 @@ from kakuri.attacks.extraction import ATTACKS, Artefact, Finding, Truth
 from kakuri.attacks.extraction.known_layouts import found_in
 from kakuri.codegen.examples import random_inputs
 from kakuri.codegen.form import BY_PANEL, LEVELS, PERMUTED, SEALED
+from kakuri.codegen.kernels.chain import Chain
 from kakuri.codegen.kernels.integer.dot import Dot, padded
 from kakuri.codegen.kernels.linear import Linear
-from kakuri.codegen.kernels.separable import Separable
 from kakuri.codegen.program import Program
 from kakuri.codegen.reference import evaluator
 from kakuri.errors import KakuriError
@@ -197,8 +197,9 @@ def _float_words(parameters: dict[str, NDArray[Any]]) -> NDArray[np.uint32]:
 
 def _layers(plan: codegen.CodegenPlan) -> Iterator[tuple[int, int]]:
     """(inputs of an output, outputs), as the code counts them."""
-    for operation in plan.program.operations:
-        step = operation.second if isinstance(operation, Separable) else operation
+    operations = plan.program.operations
+    steps = [step for item in operations for step in (item.stages if isinstance(item, Chain) else (item,))]
+    for step in steps:
         if isinstance(step, Linear):
             yield step.geometry.K, step.geometry.N
         elif isinstance(step, Dot):

@@ -14,6 +14,7 @@ from kakuri.codegen.kernels import depthwise
 from kakuri.codegen.kernels.kernel import Kernel
 from kakuri.codegen.kernels.linear import Geometry, Linear
 from kakuri.codegen.lowering import Lowering, last_order
+from kakuri.codegen.rowwise import Span
 from kakuri.codegen.views import View
 from kakuri.codegen.weights import PANEL, ROUND, panels
 from kakuri.model.graph import constant, input_of, integer, ints, required_input, static_shape
@@ -104,6 +105,7 @@ def _linear(
             residual.strides[0] if residual is not None else 0,
         ),
         groups=(group, inputs, per_group, len(matrices[0]), biases.shape[1]),
+        window=Span(window.strides[0], window.dilations[0] * (kh - 1) + 1, top),
     )
 
 

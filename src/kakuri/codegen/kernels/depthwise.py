@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from kakuri.codegen.literals import struct_literal
 from kakuri.codegen.lowering import Lowering, Tail
-from kakuri.codegen.program import Operation, pointer
+from kakuri.codegen.program import pointer
+from kakuri.codegen.rowwise import Rowwise, Span
 from kakuri.codegen.views import View
 
 LARGEST_SHARED = 7  # wider windows are loops: their unrolled code would be long
@@ -45,7 +46,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Depthwise(Operation):
+class Depthwise(Rowwise):
     """weight: (taps, channels). offset: of the first tap from the source's first element."""
 
     name: str
@@ -73,33 +74,44 @@ class Depthwise(Operation):
     def definitions(self) -> tuple[str, ...]:
         return (self.window.definition,)
 
-    def fields(self, c_px: int) -> str:
-        """The kernel's constants for rows whose output pixels are ``c_px`` apart."""
+    @property
+    def span(self) -> Span | None:
+        window = self.window
+        reach = window.dilations[0] * (window.kernel[0] - 1) + 1
+        return Span(window.strides[0], reach, window.pads[0]) if self.target.shape[0] == 1 else None
+
+    def constants(self, tag: str) -> list[str]:
         row, px = self.source.strides[2:]
         dilations = self.window.dilations
         values = {"W": self.target.shape[3], "C": self.target.shape[1], "a_px": px, "a_ky": dilations[0] * row}
-        return struct_literal(values | {"a_kx": dilations[1] * px, "c_px": c_px, "low": self.low, "high": self.high})
+        values |= {"a_kx": dilations[1] * px, "c_px": self.target.strides[3]}
+        return [
+            f"KK_TABLE kk_depthwise d{tag} = {struct_literal(values | {'low': self.low, 'high': self.high})};",
+            f"const float *w{tag} = {pointer(self.weight)}, *bias{tag} = {pointer(self.bias)};",
+        ]
 
-    def first_tap(self) -> str:
+    def rows(self, tag: str, a: str, c: str, first: str, count: str) -> list[str]:
+        del first
         row, px = self.source.strides[2:]
-        return pointer(self.source, offset=-self.window.pads[0] * row - self.window.pads[1] * px)
-
-    @property
-    def row_step(self) -> int:
-        """Input elements from one output row to the next."""
-        return self.window.strides[0] * self.source.strides[2]
+        (top, left), step = self.window.pads, self.window.strides[0] * row
+        return [
+            f"for (ptrdiff_t y = 0; y < {count}; y++)",
+            f"    {self.window.function}(&d{tag}, {a} - {top * row + left * px} + y * {step}, w{tag}, bias{tag},",
+            f"        {c} + y * {self.target.strides[2]});",
+        ]
 
     def body(self) -> str:
-        _, _, c_row, c_px = self.target.strides
+        loop = self.rows("", "a", "c", "0", str(self.target.shape[2]))
         return "\n".join(
             [
-                f"KK_TABLE kk_depthwise g = {self.fields(c_px)};",
-                f"const float *a = {self.first_tap()}, *w = {pointer(self.weight)}, *bias = {pointer(self.bias)};",
+                *self.constants(""),
+                f"const float *a = {pointer(self.source)};",
                 f"float *c = {pointer(self.target)};",
-                f"for (ptrdiff_t n = 0; n < {self.target.shape[0]}; n++)",
-                f"    for (ptrdiff_t h = 0; h < {self.target.shape[2]}; h++)",
-                f"        {self.window.function}(&g, a + n * {self.source.strides[0]} + h * {self.row_step}, w, bias,",
-                f"            c + n * {self.target.strides[0]} + h * {c_row});",
+                f"for (ptrdiff_t n = 0; n < {self.target.shape[0]}; n++) {{",
+                *(f"    {line}" for line in loop),
+                f"    a += {self.source.strides[0]};",
+                f"    c += {self.target.strides[0]};",
+                "}",
             ]
         )
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from kakuri.codegen.literals import struct_literal
 from kakuri.codegen.lowering import INFINITY
-from kakuri.codegen.program import Operation, pointer
+from kakuri.codegen.program import pointer
+from kakuri.codegen.rowwise import Rowwise, Span
 from kakuri.codegen.targets import Isa
 from kakuri.codegen.views import View
 
@@ -96,10 +97,11 @@ class Geometry:
 
 
 @dataclass(frozen=True)
-class Linear(Operation):
+class Linear(Rowwise):
     """``repeat`` calls (groups, samples): per call the pointers advance by the strides given, in elements.
 
-    offset: of the first segment from the source's first element. reads beyond the map fall into its halo.
+    offset: of the first segment from the source's first element. reads beyond the map fall into its halo. window: of a
+    convolution, in rows.
     """
 
     name: str
@@ -114,6 +116,7 @@ class Linear(Operation):
     offset: int = 0
     samples: tuple[int, int, int, int] = (1, 0, 0, 0)
     groups: tuple[int, int, int, int, int] = (1, 0, 0, 0, 0)
+    window: Span | None = None
 
     @property
     def reads(self) -> tuple[View, ...]:
@@ -135,25 +138,44 @@ class Linear(Operation):
         values = {name: value for name, value in geometry.__dict__.items() if name != "H"}
         return struct_literal(values | {"flat": int(geometry.flat), "low": self.low, "high": self.high})
 
+    @property
+    def span(self) -> Span | None:
+        return self.window if self.samples[0] == self.groups[0] == 1 else None
+
+    @property
+    def weights_bytes(self) -> int:
+        return self.geometry.K * self.geometry.N * 4
+
+    def row_tiles(self, isa: Isa, rows: int) -> set[tuple[int, int]]:
+        return linear_tiles(self.geometry, isa, rows)
+
+    def constants(self, tag: str) -> list[str]:
+        residual = pointer(self.residual) if self.residual is not None else "0"
+        return [
+            f"KK_TABLE kk_conv g{tag} = {self.fields(self.geometry)};",
+            f"const float *b{tag} = {pointer(self.panels)}, *bias{tag} = {pointer(self.bias)}, *r{tag} = {residual};",
+        ]
+
+    def rows(self, tag: str, a: str, c: str, first: str, count: str) -> list[str]:
+        residual = f"r{tag}" if self.residual is None else f"r{tag} + (ptrdiff_t)({first}) * {self.geometry.r_row}"
+        return [f"kk_conv_run(&g{tag}, {a} + {self.offset}, b{tag}, bias{tag}, {residual}, {c}, {count});"]
+
     def body(self) -> str:
         g = self.geometry
         count, a_sample, c_sample, r_sample = self.samples
         groups, a_group, c_group, b_group, bias_group = self.groups
-        residual = pointer(self.residual) if self.residual is not None else "0"
-        r_step = f" + n * {r_sample} + k * {c_group}" if self.residual is not None else ""
-        lines = [f"KK_TABLE kk_conv g = {self.fields(g)};"]
-        lines += [
-            f"const float *a = {pointer(self.source, offset=self.offset)};",
+        lines = [
+            *self.constants(""),
+            f"const float *a = {pointer(self.source)};",
             f"float *c = {pointer(self.target)};",
         ]
-        lines += [f"const float *b = {pointer(self.panels)};", f"const float *bias = {pointer(self.bias)};"]
-        lines.append(f"const float *r = {residual};")
         if (count, groups) == (1, 1):
-            return "\n".join([*lines, f"kk_conv_run(&g, a, b, bias, r, c, {g.H});"])
+            return "\n".join([*lines, *self.rows("", "a", "c", "0", str(g.H))])
+        r_step = f" + n * {r_sample} + k * {c_group}" if self.residual is not None else ""
         lines += [f"for (ptrdiff_t n = 0; n < {count}; n++)", f"    for (ptrdiff_t k = 0; k < {groups}; k++)"]
         lines.append(
-            f"        kk_conv_run(&g, a + n * {a_sample} + k * {a_group}, b + k * {b_group}, bias + k * {bias_group}, "
-            f"r{r_step}, c + n * {c_sample} + k * {c_group}, {g.H});"
+            f"        kk_conv_run(&g, a + {self.offset} + n * {a_sample} + k * {a_group}, b + k * {b_group}, "
+            f"bias + k * {bias_group}, r{r_step}, c + n * {c_sample} + k * {c_group}, {g.H});"
         )
         return "\n".join(lines)
 

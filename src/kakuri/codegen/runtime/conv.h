@@ -26,7 +26,7 @@ KK_INLINE void kk_tile_body(const kk_conv *g, const float *restrict a, const flo
 {
     enum { PV = KK_PANEL / KK_VL };
     const ptrdiff_t px = g->a_px, row_gap = g->a_ky - g->kw * g->a_kx;
-    const int len = g->len;
+    const int len = g->len, half = mr / 2;
     vf acc[KK_MR][4];
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++)
@@ -34,21 +34,34 @@ KK_INLINE void kk_tile_body(const kk_conv *g, const float *restrict a, const flo
         for (int j = 0; j < nv; j++)
             acc[i][j] = vld(bias + j * KK_VL);
     for (int y = g->kh; y > 0; y--, a += row_gap)
-        for (int x = g->kw; x > 0; x--, a += g->a_kx)
-            for (int k = 0; k < len; k++, b += width) {
+        for (int x = g->kw; x > 0; x--, a += g->a_kx) {
+            /* two bases, hidden from the compiler: fewer registers for addresses than one for every pixel */
+            const float *front = a, *back = a + half * px;
+            __asm__("" : "+r"(front), "+r"(back));
+#pragma GCC unroll 2
+            for (int k = 0; k < len; k++, b += width, front++, back++) {
                 vf row[4];
 #pragma GCC unroll 4
                 for (int j = 0; j < nv; j++)
                     row[j] = vld(b + (j / PV) * next + (j % PV) * KK_VL);
 #pragma GCC unroll 16
                 for (int i = 0; i < mr; i++) {
-                    vf pixel = vdup(a[i * px + k]);
+                    vf pixel = vdup(i < half ? front[i * px] : back[(i - half) * px]);
 #pragma GCC unroll 4
                     for (int j = 0; j < nv; j++)
                         acc[i][j] += pixel * row[j];
                 }
             }
+        }
     const vf low = vdup(g->low), high = vdup(g->high);
+    if (columns == nv * KK_VL && !r) {
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++)
+#pragma GCC unroll 4
+            for (int j = 0; j < nv; j++)
+                vst(c + i * g->c_px + j * KK_VL, vmin(high, vmax(low, acc[i][j])));
+        return;
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++) {
         float *to = c + i * g->c_px;
