@@ -220,6 +220,23 @@ def test_an_encrypted_package_is_learnt_from(tmp_path: Path) -> None:
     assert opened.fit(small.pictures(ME, 12, 7), "me").installed
 
 
+def test_a_person_is_learnt_from_statistics_of_an_earlier_layer(tmp_path: Path) -> None:
+    small.package(tmp_path, form="statistics", layer="c")
+    opened = personal.open(tmp_path / "general.kkr", tmp_path / "publisher.pub", home=tmp_path / "home")
+    outcome = opened.fit(small.pictures(ME, 12, 7), "me")
+    assert outcome.installed
+    assert outcome.false_personal_rate <= 0.01
+    assert 0 < outcome.peak_bytes < 150 << 20
+    assert np.mean([name == "me" for name in opened.predict(small.pictures(ME, 40, 99))]) > 0.8
+    opened.export(tmp_path / "me.onnx", weights_are_personal_data=True)
+    samples = small.pictures(2, 5, 50)
+    exported = model.reference_outputs(model.load(tmp_path / "me.onnx"), opened.input.normalize(samples))
+    np.testing.assert_allclose(exported, opened.scores(samples)[1], atol=1e-3)
+    with pytest.raises(KakuriError) as caught:
+        opened.fit(small.pictures(ME, 12, 7), "me", settings=FitSettings(method="head"))
+    assert caught.value.code == "KK-P36"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "last-layers", "lora"])
 def test_deeper_methods_learn_too(tmp_path: Path, method: str) -> None:

@@ -119,7 +119,7 @@ def server_model(data: Faces, seed: int, path: Path) -> ir.Model:
     """The server's model, trained when ``path``, an ONNX file, is not there yet. One thread, about a minute."""
     if not path.exists():
         torch.manual_seed(seed)
-        module = FaceCNN(data.people)
+        module = FaceCNN(data.people).to(memory_format=torch.channels_last)
         samples, labels = data.general.part(held_out=False)
         views = VIEWS.expand(samples, SeededRandomness(seed, "server views").generator())
         source = Source(torch.from_numpy(views), torch.from_numpy(np.repeat(labels, VIEWS.views)), Augmentation())
@@ -127,12 +127,6 @@ def server_model(data: Faces, seed: int, path: Path) -> ir.Model:
         with atomic_write(path) as file:
             file.write(to_onnx(module, SPEC.shape, "faces"))
     return kk.load(path)
-
-
-def untrained_model(people: int, seed: int) -> ir.Model:
-    """The same network as it is before training."""
-    torch.manual_seed(seed)
-    return kk.load(FaceCNN(people), example=torch.zeros(1, *SPEC.shape))
 
 
 def measure(said: Int64, data: Faces) -> Measures:

@@ -15,23 +15,27 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+import torch
 
 import kakuri as kk
 from kakuri import personal
-from kakuri.bench.personal_protocol import PERSON, SPEC, VIEWS, Faces, Measures, measure, untrained_model
+from kakuri.bench.personal_protocol import PERSON, SERVER_RECIPE, SPEC, VIEWS, Faces, Measures, measure
 from kakuri.files import atomic_write
 from kakuri.model.to_torch import to_torch
 from kakuri.personal.calibration import predict
+from kakuri.personal.dataset import Int64, UInt8
 from kakuri.personal.features import Trunk
 from kakuri.personal.learners.deep import DeepLearner
 from kakuri.personal.split import changed_trunk, split
 from kakuri.trust.entropy import SeededRandomness
+from kakuri.zoo.networks import FaceCNN
+from kakuri.zoo.training import Augmentation, EpochReport, Source, train
 
 CURVE_EPOCHS = 12
 
@@ -50,9 +54,11 @@ def _plan(form: str, **changes: Any) -> personal.PlanSettings:
     return personal.PlanSettings(form=form, simulated_classes=0, **changes)
 
 
+#: The third of four pooled maps: the last one that still tells an unknown person apart.
+LAYER = "features.features.11"
 #: best: what is recommended; resume-100: the document's way with everything handed down, the ceiling.
 MODES = (
-    Mode("best", _plan("features", feature_views=6, guard_views=9), personal.FitSettings(), budget_percent=5.0),
+    Mode("best", _plan("statistics", layer=LAYER), personal.FitSettings(), budget_percent=5.0),
     Mode("resume-100", _plan("augmented"), personal.FitSettings(method="full", epochs=CURVE_EPOCHS, floor_points=100)),
 )
 
@@ -137,19 +143,20 @@ def _child_seconds() -> float:
 def curve(share: float | None, data: Faces, model: ir.Model, seed: int) -> Curve:
     """Training of all layers with all views of ``share`` of the general photos, class-balanced, and all personal ones.
 
-    No calibration and no guard set: the document has neither.
+    None is training from scratch with everything, by the server's own recipe. No calibration and no guard set: the
+    document has neither.
     """
+    return _scratch(data, seed) if share is None else _resumed(share, data, model, seed)
+
+
+def _resumed(share: float, data: Faces, model: ir.Model, seed: int) -> Curve:
     random = SeededRandomness(seed, f"curve {share}")
-    samples, labels = data.general.part(held_out=False)
-    chosen = _balanced_share(labels, 1.0 if share is None else share, random.child("choice").generator())
-    generator = random.child("views").generator()
-    pictures = np.concatenate([samples[chosen], data.own])
-    repeated = np.concatenate([labels[chosen], np.full(len(data.own), data.people)])
-    parts = split(untrained_model(data.people, seed) if share is None else model)
+    pictures, labels = _training_views(share, data, random)
+    parts = split(model)
     learner = DeepLearner(
         to_torch(parts.trunk),
-        VIEWS.expand(pictures, generator),
-        np.repeat(repeated, VIEWS.views),
+        pictures,
+        labels,
         parts.head,
         data.people + 1,
         method="full",
@@ -169,7 +176,46 @@ def curve(share: float | None, data: Faces, model: ir.Model, seed: int) -> Curve
     return Curve(share, tuple(points))
 
 
-def _balanced_share(labels: np.ndarray, share: float, generator: np.random.Generator) -> np.ndarray:
+def _scratch(data: Faces, seed: int) -> Curve:
+    """The server's recipe, with batch normalisation's own statistics, on one class more."""
+    torch.manual_seed(seed)
+    module = FaceCNN(data.people + 1).to(memory_format=torch.channels_last)
+    pictures, labels = _training_views(1.0, data, SeededRandomness(seed, "curve scratch"))
+    source = Source(torch.from_numpy(pictures), torch.from_numpy(labels), Augmentation())
+    test = torch.from_numpy(SPEC.normalize(data.test))
+    points: list[CurvePoint] = []
+    paused = 0.0
+    started = time.process_time()
+
+    def observe(report: EpochReport) -> None:
+        nonlocal paused
+        now = time.process_time()
+        points.append(CurvePoint(now - started - paused, measure(_said(module, test), data)))
+        paused += time.process_time() - now
+
+    train(module, source, replace(SERVER_RECIPE, epochs=CURVE_EPOCHS), seed=seed, observe=observe)
+    points[-1] = replace(points[-1], measures=measure(_said(module, test), data))  # with the averaged weights
+    return Curve(None, tuple(points))
+
+
+def _said(module: torch.nn.Module, test: torch.Tensor) -> Int64:
+    module.eval()
+    with torch.no_grad():
+        said: Int64 = module(test).argmax(dim=1).numpy()
+    module.train()
+    return said
+
+
+def _training_views(share: float, data: Faces, random: SeededRandomness) -> tuple[UInt8, Int64]:
+    """All views of a share of the general photos and of the personal ones."""
+    samples, labels = data.general.part(held_out=False)
+    chosen = _balanced_share(labels, share, random.child("choice").generator())
+    pictures = np.concatenate([samples[chosen], data.own])
+    repeated = np.concatenate([labels[chosen], np.full(len(data.own), data.people)])
+    return VIEWS.expand(pictures, random.child("views").generator()), np.repeat(repeated, VIEWS.views)
+
+
+def _balanced_share(labels: Int64, share: float, generator: np.random.Generator) -> Int64:
     """Indices of ``share`` of every class, rounded to whole photos."""
     groups = [generator.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
     return np.sort(np.concatenate([group[: round(share * len(group))] for group in groups]))

@@ -35,6 +35,10 @@ def command(
         typer.Option("--held-out", help="Samples of the same classes that the model was NOT trained on."),
     ],
     form: Annotated[str, typer.Option("--form", help="augmented, originals, features or statistics.")] = "features",
+    layer: Annotated[
+        str,
+        typer.Option("--layer", help="The layer that the trunk ends at; a wrong name lists them.", show_default=False),
+    ] = "",
     strategy: Annotated[str, typer.Option("--strategy", help="How samples are chosen.")] = "class-balanced",
     budget: Annotated[
         str, typer.Option("--budget", help="Bytes, or percent of all general data (5%).", show_default=False)
@@ -63,7 +67,7 @@ def command(
         data = read_general(folder, held_out, spec)
         step("planning", 0.3)
         size, share = _budget(budget)
-        settings = PlanSettings(form=form, strategy=strategy, seed=seed)
+        settings = PlanSettings(form=form, strategy=strategy, layer=layer or None, seed=seed)
         made = personal.plan(
             net, data, budget_bytes=size, budget_percent=share, input=spec, recipe=recipe, settings=settings
         )

@@ -9,8 +9,8 @@ are smaller, not secret.
 | --- | --- | --- | --- |
 | augmented | every view of every chosen sample, uint8 | views * C*H*W | all |
 | originals | the chosen samples, uint8; the device makes the views | C*H*W | all |
-| features | int8 features of every chosen sample's views at the trunk's end | feature_views * d | head |
-| statistics | mean and deviation of every class's features, float16 | 4 d a class | head |
+| features | int8 features of every chosen sample's views at the trunk's end | feature_views * d | head, analytic |
+| statistics | mean of every class's features, their shared covariance (``moments``) | d a class | analytic |
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kakuri.errors import KakuriError
+from kakuri.personal import moments
 from kakuri.personal.dataset import Int64, UInt8
 from kakuri.personal.features import Float32, StoredFeatures, dequantize, quantize
 from kakuri.personal.recipe import Recipe
@@ -29,7 +30,6 @@ from kakuri.trust.entropy import SeededRandomness
 
 FORMS = ("augmented", "originals", "features", "statistics")
 WITH_PICTURES = ("augmented", "originals")
-_DRAWS_PER_CLASS = 64
 Arrays = dict[str, NDArray[Any]]
 Extract = Callable[[UInt8], Float32]
 
@@ -41,7 +41,7 @@ def sample_bytes(form: str, shape: tuple[int, ...], features: int, recipe: Recip
         "augmented": recipe.views * (pixels + label),
         "originals": pixels + label,
         "features": feature_views * (features + label),
-        "statistics": 4 * features,
+        "statistics": features + label,
     }
     if form not in costs:
         raise KakuriError("KK-P06", "no such form", got=repr(form), limit=", ".join(FORMS))
@@ -49,14 +49,22 @@ def sample_bytes(form: str, shape: tuple[int, ...], features: int, recipe: Recip
 
 
 def fixed_bytes(form: str, features: int) -> int:
-    """What a form costs before the first sample: the scales of int8 features."""
-    return 4 * features if form == "features" else 0
+    """What a form costs before the first sample: the scales of int8 features, and the first axis of a covariance."""
+    return {"features": 4 * features, "statistics": moments.packed_bytes(features, 0, 1)}.get(form, 0)
 
 
 def encode(
-    form: str, *, samples: UInt8, labels: Int64, recipe: Recipe, feature_views: int, extract: Extract, seed: int
+    form: str,
+    *,
+    samples: UInt8,
+    labels: Int64,
+    recipe: Recipe,
+    feature_views: int,
+    extract: Extract,
+    seed: int,
+    rank: int,
 ) -> Arrays:
-    """Arrays for the package. ``statistics`` takes the classes' statistics from all samples given."""
+    """Arrays for the package. rank: of ``statistics``, which are taken over all views of the samples."""
     generator = SeededRandomness(seed, "hand-off views").generator()
     if form == "originals":
         return {"samples": samples, "labels": labels.astype(np.int32)}
@@ -65,19 +73,13 @@ def encode(
             "samples": recipe.expand(samples, generator),
             "labels": np.repeat(labels, recipe.views).astype(np.int32),
         }
+    if form == "statistics":
+        features = extract(recipe.expand(samples, generator))
+        return moments.pack(moments.moments_of(features, np.repeat(labels, recipe.views)), rank)
     views = np.concatenate([recipe.views_of(x, generator)[:feature_views] for x in samples])
-    repeated = np.repeat(labels, feature_views)
-    features = extract(views)
-    if form == "features":
-        stored = quantize(features)
-        return {"values": stored.values, "scale": stored.scale, "labels": repeated.astype(np.int32)}
-    present = np.unique(repeated)
-    groups = [features[repeated == label] for label in present]
-    return {
-        "mean": np.stack([group.mean(axis=0) for group in groups]).astype(np.float16),
-        "deviation": np.stack([group.std(axis=0) for group in groups]).astype(np.float16),
-        "labels": present.astype(np.int32),
-    }
+    stored = quantize(extract(views))
+    repeated = np.repeat(labels, feature_views).astype(np.int32)
+    return {"values": stored.values, "scale": stored.scale, "labels": repeated}
 
 
 def guard_features(arrays: Mapping[str, NDArray[Any]], extract: Extract) -> tuple[Float32, Int64]:
@@ -102,14 +104,20 @@ def training_samples(form: str, arrays: Mapping[str, NDArray[Any]], recipe: Reci
 def training_features(
     form: str, arrays: Mapping[str, NDArray[Any]], recipe: Recipe, extract: Extract, seed: int
 ) -> tuple[Float32, Int64]:
-    """(n, d) features and (n,) labels to train a head on, whatever the form."""
-    generator = SeededRandomness(seed, "device draws").generator()
-    labels = arrays["labels"].astype(np.int64)
+    """(n, d) features and (n,) labels to train a head on. Raises KK-P36 for ``statistics``, which hold no sample."""
     if form == "features":
-        return dequantize(StoredFeatures(arrays["values"], arrays["scale"])), labels
+        stored = StoredFeatures(arrays["values"], arrays["scale"])
+        return dequantize(stored), arrays["labels"].astype(np.int64)
     if form in WITH_PICTURES:
         samples, repeated = training_samples(form, arrays, recipe, seed)
         return extract(samples), repeated
-    noise = generator.standard_normal((len(labels), _DRAWS_PER_CLASS, arrays["mean"].shape[1]), dtype=np.float32)
-    drawn = arrays["mean"][:, None].astype(np.float32) + noise * arrays["deviation"][:, None].astype(np.float32)
-    return drawn.reshape(-1, drawn.shape[-1]), np.repeat(labels, _DRAWS_PER_CLASS)
+    raise KakuriError("KK-P36", "this method needs general samples", got=form, limit=", ".join(FORMS[:-1]))
+
+
+def training_moments(
+    form: str, arrays: Mapping[str, NDArray[Any]], recipe: Recipe, extract: Extract, seed: int
+) -> moments.Moments:
+    """Means and shared covariance of the general classes, whatever the form."""
+    if form == "statistics":
+        return moments.unpack(arrays)
+    return moments.moments_of(*training_features(form, arrays, recipe, extract, seed))

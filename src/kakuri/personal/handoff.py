@@ -31,6 +31,7 @@ from kakuri.personal import envelope, forms, signature
 from kakuri.personal.dataset import MAX_CLASSES
 from kakuri.personal.inputs.spec import InputSpec
 from kakuri.personal.linear import Head
+from kakuri.personal.moments import MAX_FEATURES
 from kakuri.personal.recipe import Recipe
 from kakuri.strict_json import Json
 
@@ -41,7 +42,7 @@ _SAMPLE_KEYS = {
     "augmented": {"samples", "labels"},
     "originals": {"samples", "labels"},
     "features": {"values", "scale", "labels"},
-    "statistics": {"mean", "deviation", "labels"},
+    "statistics": {"values", "scale", "labels", "factor", "factor_scale", "rest"},
 }
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -200,20 +201,26 @@ class Handoff:
     def _sample_arrays(self, entry: str, form: str) -> dict[str, NDArray[Any]]:
         terms = self.terms
         arrays = self._arrays(entry, _SAMPLE_KEYS[form])
-        count, d = len(arrays["labels"]), terms.features
+        count, d = arrays["labels"].size, terms.features
+        rank = arrays["factor_scale"].size if form == "statistics" else 0
         shapes = {
             "labels": (count,),
             "samples": (count, *terms.input.shape),
             "values": (count, d),
             "scale": (d,),
-            "mean": (count, d),
-            "deviation": (count, d),
+            "factor": (d, rank),
+            "factor_scale": (rank,),
+            "rest": (d,),
         }
-        dtypes = {"labels": "int32", "samples": "uint8", "values": "int8", "scale": "float32"}
+        dtypes = {"labels": "int32", "samples": "uint8", "values": "int8", "factor": "int8"}
+        if form == "statistics" and d > MAX_FEATURES:
+            raise _unusable(f"{entry} rest", f"{d} features", f"{MAX_FEATURES}")
         for name, array in arrays.items():
-            if array.shape != shapes[name] or array.dtype != np.dtype(dtypes.get(name, "float16")):
+            if array.shape != shapes[name] or array.dtype != np.dtype(dtypes.get(name, "float32")):
                 raise _unusable(f"{entry} {name}", f"{array.dtype} {array.shape}", str(shapes[name]))
         self._check_labels(arrays["labels"])
+        if form == "statistics" and not 1 <= len(np.unique(arrays["labels"])) == count:
+            raise _unusable(f"{entry} labels", "a class twice, or none")
         return arrays
 
     def guard(self) -> dict[str, NDArray[Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 from kakuri import strict_json
 from kakuri.errors import KakuriError
 
-METHODS = ("head", "last-layers", "full", "lora")
+METHODS = ("analytic", "head", "last-layers", "full", "lora")
 
 
 @dataclass(frozen=True)

@@ -42,14 +42,15 @@ Notice = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class FitSettings:
-    """method: ``head`` needs no torch; ``last-layers``, ``full`` and ``lora`` need it and a form with pictures.
+    """method: ``analytic`` and ``head`` need no torch; ``last-layers``, ``full`` and ``lora`` need it and a form with
+    pictures. None: ``analytic`` for the form ``statistics``, else ``head``.
 
     epochs: None takes the method's own number. target_false_personal: of the guard set, at most. floor_points: so many
     percentage points of guard accuracy may be lost; more, and nothing is installed. memory_bytes: private memory the
     kernel grants the child. cpu_seconds: processor time it grants. seed: of the whole training.
     """
 
-    method: str = "head"
+    method: str | None = None
     epochs: int | None = None
     target_false_personal: float = 0.01
     floor_points: float = 2.0
@@ -59,7 +60,7 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         inside = (
-            self.method in METHODS
+            self.method in (None, *METHODS)
             and (self.epochs is None or 1 <= self.epochs <= 60000)
             and 0 <= self.target_false_personal < 1
             and 0 <= self.floor_points <= 100
@@ -71,8 +72,8 @@ class FitSettings:
             raise KakuriError("KK-P34", "settings out of bounds", got=asdict(self), limit=limit)
 
 
-_EPOCHS = {"head": 60, "last-layers": 20, "full": 20, "lora": 20}
-_MEMORY_BYTES = {"head": 384 << 20}
+_EPOCHS = {"analytic": 1, "head": 60, "last-layers": 20, "full": 20, "lora": 20}
+_MEMORY_BYTES = {"analytic": 384 << 20, "head": 384 << 20}
 _TORCH_MEMORY_BYTES = 2 << 30
 
 
@@ -156,6 +157,7 @@ class Personalizer:
         adapts that class; any other is a new one. notice: called with a share done and a text.
         """
         settings = settings or FitSettings()
+        method = settings.method or ("analytic" if self._handoff.terms.form == "statistics" else "head")
         listed = self._listed(photos, labels)
         names = self.general_classes + tuple(sorted({name for _, name in listed} - set(self.general_classes)))
         numbers = {name: index for index, name in enumerate(names)}
@@ -168,8 +170,8 @@ class Personalizer:
                 folder=str(self._place.work.resolve()),
                 photos=tuple((path, numbers[name]) for path, name in listed),
                 classes=len(names),
-                method=settings.method,
-                epochs=settings.epochs or _EPOCHS[settings.method],
+                method=method,
+                epochs=settings.epochs or _EPOCHS[method],
                 target_false_personal=settings.target_false_personal,
                 seed=settings.seed,
                 key=key,

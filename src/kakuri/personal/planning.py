@@ -19,14 +19,15 @@ from kakuri.errors import KakuriError
 from kakuri.model.graph import static_shape
 from kakuri.model.serialize import to_bytes
 from kakuri.personal import forms, signature
-from kakuri.personal.dataset import GeneralData
+from kakuri.personal.dataset import GeneralData, Int64, UInt8
 from kakuri.personal.features import Trunk, quantize
 from kakuri.personal.handoff import Terms, tensors, write_handoff
 from kakuri.personal.inputs.spec import InputSpec
+from kakuri.personal.moments import MAX_FEATURES, moments_of, solve
 from kakuri.personal.recipe import Recipe
 from kakuri.personal.select import STRATEGIES, Candidates
 from kakuri.personal.simulate import Simulation, Trial, simulate
-from kakuri.personal.split import SplitModel, split
+from kakuri.personal.split import SplitModel, split, tapped
 from kakuri.strict_json import Json
 from kakuri.trust.entropy import SeededRandomness
 from kakuri.trust.threats import PERSONALISATION
@@ -39,12 +40,16 @@ _SIMULATED_EPOCHS = 40
 class PlanSettings:
     """form, strategy: see ``forms.FORMS`` and ``select.STRATEGIES``. feature_views: views stored per chosen sample.
 
+    layer: where the trunk ends (``split.layers`` names the places); None is before the last dense layer. rank: most
+    axes of the covariance in ``statistics``; a budget may leave fewer.
     guard_views: views stored per held-out sample. guard_share: at most this share of the budget goes to the guard set.
     simulated_classes: so many classes play the new person; 0 leaves the simulation out. seed: of every choice.
     """
 
     form: str = "features"
     strategy: str = "class-balanced"
+    layer: str | None = None
+    rank: int = 128
     feature_views: int = 1
     guard_views: int = 4
     guard_share: float = 1 / 3
@@ -138,8 +143,14 @@ def plan(
     spec = input or InputSpec(shape=data.shape)  # type: ignore[arg-type]
     parts = split(net)
     _check(net, data, spec, parts, settings)
-    trunk = Trunk(to_bytes(parts.trunk), spec)
     trained, labels = data.part(held_out=False)
+    parts = parts if settings.layer is None else _ending_at_layer(net, settings.layer, trained, labels, spec)
+    if settings.form == "statistics" and parts.features > MAX_FEATURES:
+        hint = "another layer, or the form features"
+        raise KakuriError(
+            "KK-P07", "too many features for statistics", got=parts.features, limit=MAX_FEATURES, hint=hint
+        )
+    trunk = Trunk(to_bytes(parts.trunk), spec)
     general_bytes = trained.nbytes * recipe.views
     budget = _budget(budget_bytes, budget_percent, general_bytes)
     guard = _guard(data, recipe, trunk, settings, budget)
@@ -148,10 +159,15 @@ def plan(
     candidates = Candidates(features, labels, features @ parts.head.weight.T + parts.head.bias)
     random = SeededRandomness(settings.seed, "selection")
     cost = forms.sample_bytes(settings.form, data.shape, parts.features, recipe, settings.feature_views)
+    room = None if budget is None else budget - guard_bytes - forms.fixed_bytes(settings.form, parts.features)
+    rank = min(settings.rank, parts.features)
     if settings.form == "statistics":
         chosen = np.arange(len(labels))
+        if room is not None:
+            rank = min(rank, 1 + (room - cost * len(np.unique(labels))) // cost)  # an axis costs what a class does
+        if rank < 1:
+            raise _too_small(budget)
     else:
-        room = None if budget is None else budget - guard_bytes - forms.fixed_bytes(settings.form, parts.features)
         count = len(labels) if room is None else min(len(labels), max(0, room) // cost)
         if count == 0:
             raise _too_small(budget)
@@ -164,14 +180,16 @@ def plan(
         feature_views=settings.feature_views,
         extract=trunk.features,
         seed=settings.seed,
+        rank=rank,
     )
     handed = sum(array.nbytes for array in samples.values()) + guard_bytes
     if budget is not None and handed > budget:
         raise _too_small(budget)
     simulation = None
     if settings.simulated_classes:
-        train, train_labels = forms.training_features(settings.form, samples, recipe, trunk.features, settings.seed)
-        trial = Trial(train, train_labels, *forms.guard_features(guard, trunk.features), features, labels, parts.head)
+        given = (settings.form, samples, recipe, trunk.features, settings.seed)
+        train = forms.training_moments(*given) if settings.form == "statistics" else forms.training_features(*given)
+        trial = Trial(train, *forms.guard_features(guard, trunk.features), features, labels, parts.head)
         simulation = simulate(
             trial,
             tries=settings.simulated_classes,
@@ -183,6 +201,8 @@ def plan(
     report: dict[str, Json] = {
         "form": settings.form,
         "strategy": settings.strategy,
+        "layer": settings.layer,
+        "rank": rank if settings.form == "statistics" else None,
         "samples": len(chosen),
         "available": len(labels),
         "guard": len(guard["labels"]),
@@ -195,6 +215,17 @@ def plan(
     name = net.graph.name or "model"
     terms = Terms(name, data.names, spec, recipe, settings.form, parts.features, settings.seed, report)
     return PersonalPlan(terms, parts, samples, guard, handed, general_bytes, per_class, simulation)
+
+
+def _ending_at_layer(net: ir.Model, layer: str, samples: UInt8, labels: Int64, spec: InputSpec) -> SplitModel:
+    """The trunk up to ``layer``, and a head for it in closed form from all that the server trained on."""
+    end = tapped(net, layer)
+    width = static_shape(end.graph.outputs[0])[1]
+    if width > MAX_FEATURES:
+        hint = f"a layer with at most {MAX_FEATURES} features after averaging"
+        raise KakuriError("KK-P07", "too many features", where=layer, got=width, limit=MAX_FEATURES, hint=hint)
+    seen = moments_of(Trunk(to_bytes(end), spec).features(samples), labels)
+    return SplitModel(end, solve(seen, int(labels.max()) + 1))
 
 
 def _check(net: ir.Model, data: GeneralData, spec: InputSpec, parts: SplitModel, settings: PlanSettings) -> None:
@@ -248,5 +279,5 @@ def _guard(
 
 def _bytes_per_class(samples: dict[str, NDArray[Any]], names: tuple[str, ...]) -> dict[str, int]:
     labels = samples["labels"]
-    rows = sum(array[:1].nbytes for name, array in samples.items() if name != "scale")
+    rows = sum(samples[name][:1].nbytes for name in ("samples", "values", "labels") if name in samples)
     return {name: int((labels == index).sum()) * rows for index, name in enumerate(names)}

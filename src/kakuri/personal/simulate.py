@@ -15,9 +15,11 @@ import numpy as np
 
 from kakuri.personal.calibration import Counts, calibrated, counts
 from kakuri.personal.features import Float32
+from kakuri.personal.learners.analytic import AnalyticLearner
 from kakuri.personal.learners.head import HeadLearner
-from kakuri.personal.learners.learner import Int64
+from kakuri.personal.learners.learner import Int64, Learner
 from kakuri.personal.linear import Head
+from kakuri.personal.moments import Moments
 from kakuri.trust.entropy import SeededRandomness
 
 
@@ -36,13 +38,12 @@ class Simulation:
 
 @dataclass(frozen=True)
 class Trial:
-    """What simulation needs. train, train_labels: what would be handed down. guard, guard_labels: held out.
+    """What simulation needs. train: what would be handed down, features and labels or moments. guard: held out.
 
-    personal: features of each class's own trained samples, to play the personal photos.
+    own: features of each class's own trained samples, to play the personal photos.
     """
 
-    train: Float32
-    train_labels: Int64
+    train: tuple[Float32, Int64] | Moments
     guard: Float32
     guard_labels: Int64
     own: Float32
@@ -72,11 +73,17 @@ def _play(trial: Trial, label: int, epochs: int, target: float, random: SeededRa
     head = Head(trial.head.weight[keep], trial.head.bias[keep])
     renamed = np.cumsum(keep) - 1
     renamed[label] = old
-    general = trial.train_labels != label
-    own = trial.own_labels == label
-    features = np.concatenate([trial.train[general], trial.own[own]])
-    labels = np.concatenate([renamed[trial.train_labels[general]], np.full(int(own.sum()), old)])
-    learner = HeadLearner(features, labels, head, old + 1, randomness=random)
+    own = trial.own[trial.own_labels == label]
+    own_labels = np.full(len(own), old)
+    learner: Learner
+    if isinstance(trial.train, Moments):
+        learner, epochs = AnalyticLearner(trial.train.without(label), own, own_labels, old + 1), 1
+    else:
+        features, labels = trial.train
+        general = labels != label
+        together = np.concatenate([features[general], own])
+        together_labels = np.concatenate([renamed[labels[general]], own_labels])
+        learner = HeadLearner(together, together_labels, head, old + 1, randomness=random)
     for epoch in range(epochs):
         learner.epoch(epoch)
     half = np.arange(len(trial.guard)) % 2 == 0

@@ -1,25 +1,38 @@
 """A classifier as trunk and head.
 
-Purpose: ``split(net)`` cuts before the last dense layer; ``with_head`` and ``with_weights`` put a model together again.
-Guarantees: head(trunk(x)) equals net(x) up to float rounding; a net that does not end in a dense layer is refused.
+Purpose: ``split(net)`` cuts before the last dense layer, ``tapped(net, layer)`` after any layer; ``with_head`` and
+``with_weights`` put a model together again.
+Guarantees: head(trunk(x)) equals net(x) up to float rounding after ``split``; a net that does not end in a dense layer
+is refused.
 Does not guarantee: bit-equality with the uncut net; kernels may fuse differently.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from kakuri.errors import KakuriError
-from kakuri.model.graph import constant, input_of, is_op, remove_unused, required_input, static_shape
+from kakuri.model.graph import (
+    constant,
+    fresh_name,
+    input_of,
+    is_op,
+    remove_unused,
+    required_input,
+    static_shape,
+    value_names,
+)
 from kakuri.model.passes.normalize_linear import normalize_linear
 from kakuri.model.serialize import from_bytes, to_bytes
 from kakuri.personal.linear import Head
 
+_CELLS = 3
 Float32 = NDArray[np.float32]
 
 
@@ -54,6 +67,52 @@ def split(net: ir.Model) -> SplitModel:
         weight.astype(np.float32), np.zeros(len(weight), np.float32) if bias is None else bias.astype(np.float32)
     )
     return SplitModel(_ending_at(net, required_input(last)), head)
+
+
+def layers(net: ir.Model) -> tuple[str, ...]:
+    """Names of the nodes after which ``tapped`` can cut: those that make maps (1, C, H, W) or vectors (1, d)."""
+    return tuple(node.name or "" for node in normalize_linear(net).graph if _width(node.outputs[0]))
+
+
+def tapped(net: ir.Model, layer: str) -> ir.Model:
+    """The trunk that ends after the node ``layer``; a map is averaged to about 3 x 3 cells and flattened.
+
+    A person whom the network does not know differs from the others in maps that its last layers fold together.
+    Raises KK-P07 for a name that ``layers`` does not give.
+    """
+    net = normalize_linear(net)
+    found = next((node for node in net.graph if node.name == layer and _width(node.outputs[0])), None)
+    if found is None:
+        limit = ", ".join(layers(net)[-12:])
+        raise KakuriError("KK-P07", "the model has no such layer to end at", got=repr(layer)[:80], limit=limit)
+    value = found.outputs[0]
+    net = _ending_at(net, value)
+    value = net.graph.outputs[0]
+    shape = static_shape(value)
+    if len(shape) == 4:
+        kernel = [max(1, round(side / _CELLS)) for side in shape[2:]]
+        cells = [side // size for side, size in zip(shape[2:], kernel, strict=True)]
+        value = _appended(net, "AveragePool", value, {"kernel_shape": kernel, "strides": kernel}, (1, shape[1], *cells))
+        value = _appended(net, "Flatten", value, {"axis": 1}, (1, shape[1] * cells[0] * cells[1]))
+    net.graph.outputs[0] = value
+    return net
+
+
+def _width(value: ir.Value) -> bool:
+    try:
+        shape = static_shape(value)
+    except KakuriError:
+        return False
+    return len(shape) in (2, 4) and shape[0] == 1
+
+
+def _appended(
+    net: ir.Model, operator: str, value: ir.Value, attributes: dict[str, Any], shape: Sequence[int]
+) -> ir.Value:
+    name = fresh_name(value_names(net.graph), f"tap.{operator}")
+    made = ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(ir.DataType.FLOAT))
+    net.graph.append(ir.node(operator, [value], attributes, outputs=[made], name=name))
+    return made
 
 
 def _ending_at(net: ir.Model, value: ir.Value) -> ir.Model:

@@ -29,9 +29,10 @@ from kakuri.personal.calibration import calibrated, counts
 from kakuri.personal.channel import Report, Speaker
 from kakuri.personal.dataset import Int64, UInt8
 from kakuri.personal.features import Float32, Trunk
-from kakuri.personal.forms import guard_features, training_features
+from kakuri.personal.forms import guard_features, training_features, training_moments
 from kakuri.personal.handoff import Handoff, tensors
 from kakuri.personal.job import Job
+from kakuri.personal.learners.analytic import AnalyticLearner
 from kakuri.personal.learners.head import HeadLearner
 from kakuri.personal.learners.learner import Learned, Learner
 from kakuri.personal.sealed import read_sealed, write_sealed
@@ -102,7 +103,7 @@ def _learner(job: Job, handoff: Handoff, personal: _Personal) -> Learner:
     terms, random = handoff.terms, SeededRandomness(job.seed, "personalise")
     views = terms.recipe.expand(personal.samples, random.child("views").generator())
     view_labels = np.repeat(personal.labels, terms.recipe.views)
-    if job.method != "head":
+    if job.method not in ("analytic", "head"):
         from kakuri.personal.learners.deep import DeepLearner  # noqa: PLC0415  torch is an extra
 
         return DeepLearner.from_handoff(
@@ -115,8 +116,11 @@ def _learner(job: Job, handoff: Handoff, personal: _Personal) -> Learner:
             randomness=random,
         )
     trunk = Trunk(handoff.trunk_onnx(), terms.input)
-    general, labels = training_features(terms.form, handoff.samples(), terms.recipe, trunk.features, terms.seed)
     own: Float32 = trunk.features(views)
+    given = (terms.form, handoff.samples(), terms.recipe, trunk.features, terms.seed)
+    if job.method == "analytic":
+        return AnalyticLearner(training_moments(*given), own, view_labels, job.classes)
+    general, labels = training_features(*given)
     return HeadLearner(
         np.concatenate([general, own]),
         np.concatenate([labels, view_labels]),

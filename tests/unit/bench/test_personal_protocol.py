@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import pytest
+import torch
 
+import kakuri as kk
 from kakuri import personal
-from kakuri.bench.personal_protocol import PERSON, SPEC, Faces, faces, measure, untrained_model
+from kakuri.bench.personal_protocol import PERSON, SPEC, Faces, faces, measure
 from kakuri.bench.personal_runs import MODES, _balanced_share, curve, device_run, kept
+from kakuri.zoo.networks import FaceCNN
+from kakuri.zoo.training import to_onnx
 
 
 def photos(people: int = 6, each: int = 20) -> dict[str, np.ndarray]:
@@ -17,6 +22,13 @@ def photos(people: int = 6, each: int = 20) -> dict[str, np.ndarray]:
     names = [f"P{n}" for n in range(people)]
     made = {name: random.integers(0, 256, (each + n, *SPEC.shape), np.uint8) for n, name in enumerate(names)}
     return {**made, PERSON: random.integers(0, 256, (90, *SPEC.shape), np.uint8)}
+
+
+def untrained_model(people: int, folder: Path) -> ir.Model:
+    torch.manual_seed(7)
+    path = folder / "untrained.onnx"
+    path.write_bytes(to_onnx(FaceCNN(people).eval(), SPEC.shape, "faces"))
+    return kk.load(path)
 
 
 def rows(samples: np.ndarray) -> set[bytes]:
@@ -73,11 +85,13 @@ def test_a_share_is_of_every_class() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, None])
-def test_a_curve_has_a_point_for_every_epoch(share: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_curve_has_a_point_for_every_epoch(
+    share: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("kakuri.bench.personal_runs.CURVE_EPOCHS", 2)
     monkeypatch.setattr("kakuri.bench.personal_runs.VIEWS", personal.Recipe(views=1))
     data = faces(photos(people=2, each=20), 2, seed=0)
-    made = curve(share, data, untrained_model(2, 7), seed=0)
+    made = curve(share, data, untrained_model(2, tmp_path), seed=0)
     assert len(made.points) == 2
     assert 0 < made.points[0].cpu_seconds < made.points[1].cpu_seconds
     if share == 0.0:
@@ -96,11 +110,11 @@ def test_a_finished_run_is_not_made_again(tmp_path: Path) -> None:
     assert len(calls) == 1
 
 
-def test_the_recommended_way_through_package_and_confined_child() -> None:
+def test_the_recommended_way_through_package_and_confined_child(tmp_path: Path) -> None:
     """Untrained network, random pictures: only what travels and what it costs can be right or wrong."""
     data = faces(photos(people=4, each=20), 4, seed=0)
     mode = next(mode for mode in MODES if mode.name == "best")
-    made = device_run(mode, data, untrained_model(4, 7), seed=0)
+    made = device_run(mode, data, untrained_model(4, tmp_path), seed=0)
     trained, _ = data.general.part(held_out=False)
     assert made.share_of_bytes == pytest.approx(made.handed_bytes / (9 * trained.nbytes))
     assert made.share_of_bytes <= 0.05

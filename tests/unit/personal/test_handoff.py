@@ -43,9 +43,17 @@ def test_every_form_travels_and_trains_a_head(tmp_path: Path, form: str) -> None
     def extract(samples: np.ndarray) -> np.ndarray:
         return samples.reshape(len(samples), -1)[:, : terms.features].astype(np.float32)
 
-    features, labels = forms.training_features(form, arrays, terms.recipe, extract, terms.seed)
-    assert features.shape == (len(labels), terms.features)
-    assert set(labels.tolist()) == set(range(small.CLASSES))
+    moments = forms.training_moments(form, arrays, terms.recipe, extract, terms.seed)
+    assert moments.labels.tolist() == list(range(small.CLASSES))
+    assert moments.means.shape == (small.CLASSES, terms.features)
+    if form == "statistics":
+        with pytest.raises(KakuriError) as caught:
+            forms.training_features(form, arrays, terms.recipe, extract, terms.seed)
+        assert caught.value.code == "KK-P36"
+    else:
+        features, labels = forms.training_features(form, arrays, terms.recipe, extract, terms.seed)
+        assert features.shape == (len(labels), terms.features)
+        assert set(labels.tolist()) == set(range(small.CLASSES))
     guard, guard_labels = forms.guard_features(handoff.guard(), extract)
     assert guard.shape == (len(guard_labels), terms.features)
     assert handoff.head().weight.shape == (small.CLASSES, terms.features)
