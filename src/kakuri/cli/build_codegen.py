@@ -14,7 +14,14 @@ import typer
 
 from kakuri import codegen
 from kakuri.cli.output import JsonOption, Output, facts, output_of
-from kakuri.cli.plan_codegen import CommentsOption, EntryOption, ProtectOption, TargetOption, WeightsOption
+from kakuri.cli.plan_codegen import (
+    CommentsOption,
+    EntryOption,
+    ProtectOption,
+    TargetOption,
+    ThreadsOption,
+    WeightsOption,
+)
 from kakuri.cli.rooms import ModelArgument, load_model
 from kakuri.codegen.comparison import Comparison
 from kakuri.codegen.examples import random_inputs
@@ -37,6 +44,7 @@ def command(
         Path | None,
         typer.Option("--key", help="From level 2 on: the key file (.kkey); made when missing.", show_default=False),
     ] = None,
+    threads: ThreadsOption = 1,
     comments: CommentsOption = False,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Also compile the test program, into the folder.")
@@ -55,9 +63,17 @@ def command(
     net = load_model(source)
     with output.progress("generating") as step:
         secret = _key(key).secret if key is not None else None
-        made = codegen.plan(
-            net, target=target, entry=entry, weights=weights, protect=protect, comments=comments, key=secret
-        ).build(folder, overwrite=force)
+        plan = codegen.plan(
+            net,
+            target=target,
+            entry=entry,
+            weights=weights,
+            protect=protect,
+            comments=comments,
+            key=secret,
+            threads=threads,
+        )
+        made = plan.build(folder, overwrite=force)
         if compiled:
             step("compiling", 0.4)
             made.compile(folder)

@@ -19,6 +19,9 @@ CommentsOption = Annotated[bool, typer.Option("--comments", help="Name the layer
 ProtectOption = Annotated[
     int, typer.Option("--protect", help="0 plain, 1 stripped, 2 permuted, 3 sealed, 4 opened panel by panel.")
 ]
+ThreadsOption = Annotated[
+    int, typer.Option("--threads", help="Above 1: a second function cuts steps into shares for a pool of yours.")
+]
 
 
 def command(
@@ -30,10 +33,13 @@ def command(
     entry: EntryOption = "infer",
     weights: WeightsOption = "embedded",
     protect: ProtectOption = 0,
+    threads: ThreadsOption = 1,
     json: JsonOption = False,
 ) -> None:
     """Say what the C will take and who will see what; touches no key."""
     output = output_of(context)
     key = WeightsKey.generate().secret if protect >= PERMUTED else None  # sizes do not depend on it
-    made = codegen.plan(load_model(source), target=target, entry=entry, weights=weights, protect=protect, key=key)
+    made = codegen.plan(
+        load_model(source), target=target, entry=entry, weights=weights, protect=protect, key=key, threads=threads
+    )
     output.result(made.to_dict(), str(made))

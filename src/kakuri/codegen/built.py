@@ -186,7 +186,7 @@ def from_record(folder: Path, document: Any) -> Project:
     return Project(
         folder=folder,
         entry=document["entry"],
-        form=Form(weights == "external", protect),
+        form=Form(weights == "external", protect, int(document.get("threads", 1))),
         inputs=inputs,
         outputs=outputs,
         compiler=str(document["compiler"]),

@@ -15,9 +15,10 @@ from collections.abc import Iterable, Mapping
 from kakuri.codegen import interface, project
 from kakuri.codegen.form import Form
 from kakuri.codegen.main_program import main
-from kakuri.codegen.program import Program
+from kakuri.codegen.program import Operation, Program
 from kakuri.codegen.protect import opening
 from kakuri.codegen.protect.seal import places, seal
+from kakuri.codegen.sharing import definitions as sharing
 from kakuri.codegen.targets import Isa, Target
 
 Files = Mapping[str, bytes]
@@ -43,6 +44,8 @@ def emit(
         texts[f"{entry}_weights.c"] = project.weights_unit(entry)
     if target.emulator:
         texts["toolchain.cmake"] = project.toolchain(target)
+    if form.shared:
+        texts |= {name: _runtime(name) for name in ("kk_pool.h", "pool_pthread.c")}
     blob = program.weights.blob()
     if form.sealed:
         code = hashlib.sha256((texts[f"{entry}_kernels.h"] + texts[f"{entry}_steps.h"]).encode()).digest()
@@ -80,6 +83,7 @@ def _steps(program: Program, entry: str, form: Form, *, comments: bool) -> str:
     parts = [
         f'#include "{entry}_kernels.h"',
         *([f'#include "{entry}_sealed.h"'] if form.by_panel else []),
+        *(['#include "kk_pool.h"'] if form.shared else []),
         *definitions,
     ]
     kind = "KK_INLINE" if form.stripped else "KK_FUNCTION"
@@ -104,7 +108,13 @@ def _steps(program: Program, entry: str, form: Form, *, comments: bool) -> str:
         + "\n".join([*lines, *(["    return 0;"] if form.by_panel else [])])
         + "\n}"
     )
+    if form.shared:
+        parts += sharing(program, lambda item: _body(item, form), kind)
     return "\n\n".join(parts) + "\n"
+
+
+def _body(operation: Operation, form: Form) -> str:
+    return _indented(_without_tables(operation.body()) if form.stripped else operation.body())
 
 
 def _opened_bodies(program: Program) -> list[str]:
@@ -150,6 +160,7 @@ def _unit(program: Program, isa: Isa, entry: str, form: Form) -> str:
             f"#define KK_DOT_MR_WIDE {isa.dot_wide_pixels}",
             f"#define KK_DOT_TILES(X) {_listed(operation.dot_tiles(isa) for operation in program.emitted)}",
             f"#define KK_ENTRY {entry}_{isa.name}",
+            *([f"#define KK_ENTRY_SHARED {entry}_{isa.name}_shared"] if form.shared else []),
             f'#include "{entry}_steps.h"',
             "",
         ]

@@ -1,4 +1,4 @@
-"""How a project's weights reach its code, and how much is done to hide them."""
+"""How a project's weights reach its code, how much is done to hide them, and whether threads share its steps."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ WHAT = {
 
 @dataclass(frozen=True)
 class Form:
-    """external: the weights are not in the binary. protect: the level; each has what the ones below it have."""
+    """external: the weights are not in the binary. protect: the level; each has what the ones below it have.
+
+    threads: shares that steps are cut into.
+    """
 
     external: bool = False
     protect: int = PLAIN
+    threads: int = 1
 
     @property
     def stripped(self) -> bool:
@@ -33,6 +37,11 @@ class Form:
     def sealed(self) -> bool:
         """Whether the weights lie encrypted wherever they lie."""
         return self.protect >= SEALED
+
+    @property
+    def shared(self) -> bool:
+        """Whether there is a function that has a pool of the caller's share the work."""
+        return self.threads > 1
 
     @property
     def by_panel(self) -> bool:

@@ -11,6 +11,7 @@ from kakuri.codegen.weights import ALIGN_BYTES
 
 HIDDEN = '__attribute__((visibility("hidden")))'
 RUN = "const unsigned char *W, unsigned char *A, unsigned char *S, const void *const *in, void *const *out"
+RUN_SHARED = f"{RUN}, kk_pool_fn run, void *pool"
 RUN_BY_PANEL = (
     "kk_sealed *o, unsigned char *P, unsigned char *A, unsigned char *S, const void *const *in, void *const *out"
 )
@@ -23,6 +24,7 @@ def header(program: Program, entry: str, form: Form) -> str:
         f"#ifndef {upper}_H",
         f"#define {upper}_H",
         '#include "kk_open.h"' if form.sealed else "#include <stddef.h>",
+        *(['#include "kk_pool.h"'] if form.shared else []),
         "",
         "#ifdef __cplusplus",
         'extern "C" {',
@@ -30,6 +32,7 @@ def header(program: Program, entry: str, form: Form) -> str:
         "",
         f"#define {upper}_ARENA_BYTES {program.arena_bytes}",
         f"#define {upper}_ALIGN_BYTES {ALIGN_BYTES}",
+        *([f"#define {upper}_THREADS {form.threads}"] if form.shared else []),
         f"#define {upper}_INPUTS {len(program.inputs)}",
         f"#define {upper}_OUTPUTS {len(program.outputs)}",
     ]
@@ -51,6 +54,7 @@ def header(program: Program, entry: str, form: Form) -> str:
         "",
         *_promise(upper, form),
         f"{_signature(entry, form)};",
+        *(["", *_promise_shared(entry, form), f"{_signature(entry, form, shared=True)};"] if form.shared else []),
         *(["", *opening.declaration(entry, form)] if form.opened_first else []),
         "",
         "#ifdef __cplusplus",
@@ -77,32 +81,51 @@ def _promise(upper: str, form: Form) -> list[str]:
     return lines
 
 
-def _signature(entry: str, form: Form) -> str:
+def _promise_shared(entry: str, form: Form) -> list[str]:
+    return [
+        f"/* As {entry}, to the bit, with each step cut into at most {form.threads} shares: `run` is called from this",
+        "   thread, once per step that is worth it, and has them computed. Nothing else is waited for. */",
+    ]
+
+
+def _signature(entry: str, form: Form, *, shared: bool = False) -> str:
     given = ""
     if form.takes_weights:
         given = ",\n          const void *weights, size_t weights_bytes"
     elif form.by_panel:
         given = ",\n          kk_open_fn open, void *key"
         given += ", const void *sealed, size_t sealed_bytes" if form.external else ""
-    return f"int {entry}(const void *const inputs[], void *const outputs[], void *arena, size_t arena_bytes{given})"
+    given += ",\n          kk_pool_fn run, void *pool" if shared else ""
+    name = f"{entry}_shared" if shared else entry
+    return f"int {name}(const void *const inputs[], void *const outputs[], void *arena, size_t arena_bytes{given})"
 
 
 def dispatch(program: Program, target: Target, entry: str, form: Form) -> str:
-    upper = entry.upper()
     lines = [f'#include "{entry}.h"', "#include <stdint.h>"]
     if form.by_panel:
         lines += [f'#include "{entry}_sealed.h"', f'#include "{entry}_code.h"']
     result, run = ("int", RUN_BY_PANEL) if form.by_panel else ("void", RUN)
     lines += ["", *(f"{HIDDEN} {result} {entry}_{isa.name}({run});" for isa in target.isas)]
+    if form.shared:
+        lines += [f"{HIDDEN} void {entry}_{isa.name}_shared({RUN_SHARED});" for isa in target.isas]
     inside = not form.external and not form.takes_weights
     if inside:
         lines.append(f"extern const unsigned char {entry}_weights[];")
+    lines += _function(program, target, entry, form, shared=False)
+    lines += _function(program, target, entry, form, shared=True) if form.shared else []
+    return "\n".join([*lines, ""])
+
+
+def _function(program: Program, target: Target, entry: str, form: Form, *, shared: bool) -> list[str]:
+    """Arguments checked, instruction set chosen."""
+    upper = entry.upper()
     pointers = ["!inputs", "!outputs", "!arena"]
     pointers += ["!weights"] if form.takes_weights else ["!open", "!key"] if form.by_panel else []
     pointers += ["!sealed"] if form.by_panel and form.external else []
-    lines += [
+    pointers += ["!run"] if shared else []
+    lines = [
         "",
-        _signature(entry, form),
+        _signature(entry, form, shared=shared),
         "{",
         f"    if ({' || '.join(pointers)})",
         f"        return {upper}_NO_ARGUMENT;",
@@ -127,15 +150,18 @@ def dispatch(program: Program, target: Target, entry: str, form: Form) -> str:
     elif form.by_panel and form.external:
         lines += [f"    if (sealed_bytes != {upper}_SEALED_BYTES)", f"        return {upper}_WEIGHTS_SIZE;"]
     lines += ["    unsigned char *A = arena;", f"    unsigned char *S = A + {program.scratch_offset_bytes};"]
+    inside = not form.external and not form.takes_weights
     blob = f"{entry}_weights" if inside else "weights" if form.takes_weights else "sealed"
-    lines += _by_panel(program, target, entry, blob) if form.by_panel else _at_once(target, entry, blob)
-    return "\n".join([*lines, "}", ""])
+    lines += _by_panel(program, target, entry, blob) if form.by_panel else _at_once(target, entry, blob, shared=shared)
+    return [*lines, "}"]
 
 
-def _at_once(target: Target, entry: str, blob: str) -> list[str]:
+def _at_once(target: Target, entry: str, blob: str, *, shared: bool) -> list[str]:
     lines = [f"    const unsigned char *W = {blob};"]
     for isa in target.isas:
         call = f"{entry}_{isa.name}(W, A, S, inputs, outputs);"
+        if shared:
+            call = f"{entry}_{isa.name}_shared(W, A, S, inputs, outputs, run, pool);"
         if isa is not target.isas[-1]:
             lines += [f"    if ({isa.test}) {{", f"        {call}", f"        return {entry.upper()}_OK;", "    }"]
         else:

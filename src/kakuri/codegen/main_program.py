@@ -41,6 +41,9 @@ def main(program: Program, entry: str, form: Form) -> str:
     call = "in, out, arena, sizeof arena"
     call += ", weights, sizeof weights" if form.takes_weights else ", kk_open_libcrypto, key" if form.by_panel else ""
     call += ", sealed, sizeof sealed" if form.by_panel and form.external else ""
+    call = f"{entry}_shared({call}, kk_pool_pthread, pool)" if form.shared else f"{entry}({call})"
+    begun = f'    void *pool = kk_pool_pthread_begin({upper}_THREADS);\n    if (!pool)\n        stop("no threads");\n'
+    begun, ended = (begun, "    kk_pool_pthread_end(pool);\n") if form.shared else ("", "")
     usage = "INPUTS OUTPUTS RUNS" + (" KEY" if form.sealed else "") + (" WEIGHTS" if form.external else "")
     return f"""/* usage: {usage}: files of raw tensors. Prints the seconds of every run: elapsed, and of the CPU. */
 #include "{entry}.h"
@@ -100,20 +103,20 @@ int main(int argc, char **argv)
     for (int i = 0; i < {upper}_OUTPUTS; i++)
         if (!(out[i] = malloc(out_bytes[i])))
             stop("no memory");
-#ifdef KK_TRACE
+{begun}#ifdef KK_TRACE
     if (!(trace = fopen(argv[argc - 1], "wb")))
         stop("cannot write");
 #endif
     for (int run = 0; run < atoi(argv[3]); run++) {{
         double elapsed = -seconds(CLOCK_MONOTONIC), busy = -seconds(CLOCK_PROCESS_CPUTIME_ID);
-        int code = {entry}({call});
+        int code = {call};
         elapsed += seconds(CLOCK_MONOTONIC);
         busy += seconds(CLOCK_PROCESS_CPUTIME_ID);
         if (code)
             stop("refused");
         printf("%.9f %.9f\\n", elapsed, busy);
     }}
-    FILE *file = fopen(argv[2], "wb");
+{ended}    FILE *file = fopen(argv[2], "wb");
     for (int i = 0; file && i < {upper}_OUTPUTS; i++)
         if (fwrite(out[i], 1, out_bytes[i], file) != out_bytes[i])
             stop("cannot write");

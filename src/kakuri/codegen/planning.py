@@ -24,6 +24,7 @@ from kakuri.codegen.program import Program
 from kakuri.codegen.protect.draws import KEY_BYTES, Draws
 from kakuri.codegen.protect.panels import cut
 from kakuri.codegen.protect.permute import permute
+from kakuri.codegen.shares import LARGEST_THREADS, share
 from kakuri.codegen.source import Source
 from kakuri.codegen.targets import Target, target_named
 from kakuri.errors import KakuriError, Problem
@@ -86,11 +87,12 @@ class CodegenPlan:
     weights: str
     comments: bool = False
     key: bytes = field(default=b"", repr=False)
+    threads: int = 1
 
     @property
     def form(self) -> Form:
         """How the weights reach the code."""
-        return Form(self.weights == "external", self.protect)
+        return Form(self.weights == "external", self.protect, self.threads)
 
     def to_dict(self) -> dict[str, Any]:
         program = self.program
@@ -101,6 +103,7 @@ class CodegenPlan:
             "instruction_sets": [isa.name for isa in self.target.isas],
             "protect": self.protect,
             "weights": self.weights,
+            "threads": self.threads,
             "inputs": [_tensor(n, v) for n, v in zip(program.input_names, program.inputs, strict=True)],
             "outputs": [_tensor(n, v) for n, v in zip(program.output_names, program.outputs, strict=True)],
             "steps": len(program.operations),
@@ -120,6 +123,7 @@ class CodegenPlan:
             *(("output", f"{t['name']} {t['dtype']} {tuple(t['shape'])}") for t in d["outputs"]),
             ("weights", f"{bytes_text(d['weights_bytes'])}, {self.weights}"),
             ("memory", f"{bytes_text(d['arena_bytes'])} arena, given by the caller"),
+            *([("threads", f"{self.threads}, of the caller's pool")] if self.form.shared else []),
             ("protection", f"level {self.protect}: {WHAT[self.protect]}"),
         ]
         if self.form.by_panel:
@@ -145,16 +149,18 @@ def plan(
     weights: str = "embedded",
     comments: bool = False,
     key: bytes | None = None,
+    threads: int = 1,
 ) -> CodegenPlan:
     """Plan the C for ``net``.
 
     target: a name of ``kakuri.codegen.targets``. entry: the C function's name, and the files' prefix. weights:
     "embedded" in the binary, or "external": the caller hands the blob to every call. comments: say before each step
     which layer it is. protect: a level of docs/codegen.md; each has what the ones below it have. key: 32 secret bytes,
-    from level 2 on: they choose orders and scales, and from level 3 on they seal the weights too.
+    from level 2 on: they choose orders and scales, and from level 3 on they seal the weights too. threads: above 1, a
+    second function cuts each step into so many shares for a pool of the caller's.
 
     Raises KK-G01 to KK-G18 for a network that has no C yet (all problems at once), KK-G02 for an unknown target, KK-G03
-    for a level or a form of weights that does not exist, KK-G05 for a name that C does not allow,
+    for a level, a form of weights or a number of threads that does not exist, KK-G05 for a name that C does not allow,
     KK-G06 for a key that is missing, not needed, or not 32 bytes.
     """
     chosen = target_named(target)
@@ -164,7 +170,11 @@ def plan(
         raise KakuriError("KK-G03", "weights can be", got=repr(weights), limit=", ".join(SIDE_BY_SIDE))
     if not _C_NAME.fullmatch(entry) or entry in _KEYWORDS:
         raise KakuriError("KK-G05", "not a usable function name", got=repr(entry), limit="letters, digits, underscores")
-    form = Form(weights == "external", protect)
+    form = Form(weights == "external", protect, threads)
+    if type(threads) is not int or not 1 <= threads <= LARGEST_THREADS:
+        raise KakuriError("KK-G03", "no such number of threads", got=repr(threads), limit=f"1 to {LARGEST_THREADS}")
+    if form.by_panel and form.shared:
+        raise KakuriError("KK-G03", f"level {protect} runs on one thread", got=f"threads={threads}", hint="protect=3")
     _check_key(form, key)
     prepared = prepare(net)
     found = problems_of_prepared(prepared)
@@ -177,8 +187,12 @@ def plan(
         program.weights.arrange(Draws(key).permutation("order of arrays", len(program.weights)).tolist())
     if form.by_panel:
         cut(program)
+    if form.shared:
+        share(program, threads)
     chosen = chosen.for_dots() if program.multiplies_bytes else chosen
-    return CodegenPlan(program.name, net, prepared, program, chosen, entry, protect, weights, comments, key or b"")
+    return CodegenPlan(
+        program.name, net, prepared, program, chosen, entry, protect, weights, comments, key or b"", threads
+    )
 
 
 def statement(form: Form) -> ThreatStatement:

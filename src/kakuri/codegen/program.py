@@ -70,6 +70,7 @@ class Program:
     """inputs, outputs: the views of the caller's memory. values: value name of the model -> where it lies.
 
     parts: per operation what it is computed in, where its weights are opened piece by piece; empty otherwise.
+    shares: per operation what threads compute side by side, each in its own scratch memory; empty for one thread.
     """
 
     name: str
@@ -84,6 +85,8 @@ class Program:
     scratch_offset_bytes: int = 0
     parts: list[list[Part]] = field(default_factory=list)
     window_offset_bytes: int = 0
+    shares: list[list[Operation]] = field(default_factory=list)
+    share_scratch_bytes: int = 0
 
     @property
     def multiplies_bytes(self) -> bool:
@@ -93,7 +96,8 @@ class Program:
     @property
     def emitted(self) -> list[Operation]:
         """The operations as they stand in the C."""
-        return [part.operation for parts in self.parts for part in parts] or self.operations
+        cut = [part.operation for parts in self.parts for part in parts] or self.operations
+        return [*cut, *(part for shares in self.shares if len(shares) > 1 for part in shares)]
 
     def lifetimes(self) -> dict[Storage, tuple[int, int]]:
         """Arena storage -> index of the first and last operation that touches it."""

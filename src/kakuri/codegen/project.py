@@ -67,7 +67,7 @@ def sources(target: Target, entry: str, form: Form) -> dict[str, tuple[str, ...]
 
 def test_sources(form: Form) -> tuple[str, ...]:
     """What the test program consists of beside the library."""
-    return ("main.c", "open_libcrypto.c") if form.sealed else ("main.c",)
+    return ("main.c", *(["open_libcrypto.c"] if form.sealed else []), *(["pool_pthread.c"] if form.shared else []))
 
 
 def link_flags(form: Form) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ def link_flags(form: Form) -> tuple[str, ...]:
 
 def libraries(form: Form) -> tuple[str, ...]:
     """That the test program links."""
-    return ("-lcrypto",) if form.sealed else ()
+    return (*(["-lcrypto"] if form.sealed else []), *(["-pthread"] if form.shared else []))
 
 
 def cmake(target: Target, entry: str, form: Form) -> str:
@@ -117,6 +117,9 @@ def cmake(target: Target, entry: str, form: Form) -> str:
     if form.sealed:
         lines.append("find_package(OpenSSL 3 REQUIRED COMPONENTS Crypto)")
         linked.append("OpenSSL::Crypto")
+    if form.shared:
+        lines += ["set(THREADS_PREFER_PTHREAD_FLAG ON)", "find_package(Threads REQUIRED)"]
+        linked.append("Threads::Threads")
     lines += [f"add_executable({entry}_main {' '.join(test_sources(form))})"]
     lines += [f"target_link_libraries({entry}_main {' '.join(linked)})", ""]
     return "\n".join(lines)
@@ -143,6 +146,7 @@ def record(program: Program, target: Target, entry: str, form: Form, files: Mapp
         "target": target.name,
         "protect": form.protect,
         "weights": "external" if form.external else "embedded",
+        "threads": form.threads,
         "inputs": [_interface(view) for view in program.inputs],
         "outputs": [_interface(view) for view in program.outputs],
         "arena_bytes": program.arena_bytes,

@@ -48,12 +48,12 @@ class Together:
         self.inputs |= {prefix + key: value for key, value in inputs.items()}
         self.count += 1
 
-    def check(self, folder: Path, target: str) -> Comparison:
+    def check(self, folder: Path, target: str, *, threads: int = 1) -> Comparison:
         domains = [onnx.helper.make_opsetid("", 20)]
         net = loaded(onnx.helper.make_model(self.graph, opset_imports=domains, ir_version=9))
         mark(net, self.marks)
         wanted = {value.name: self.inputs[str(value.name)] for value in net.graph.inputs}
-        return kk.codegen.plan(net, target=target).build(folder).check(wanted)
+        return kk.codegen.plan(net, target=target, threads=threads).build(folder).check(wanted)
 
 
 def mark(net: ir.Model, marks: Mapping[str, str]) -> None:

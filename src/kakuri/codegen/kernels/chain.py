@@ -16,18 +16,21 @@ from kakuri.codegen.targets import Isa
 from kakuri.codegen.views import View
 from kakuri.codegen.weights import aligned
 
-_CACHE_BYTES = 256 << 10
 Run = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Chain(Operation):
-    """stages: each reads what the one before writes, and nobody else does. first, last: rows of the last map."""
+    """stages: each reads what the one before writes, and nobody else does. first, last: rows of the last map.
+
+    room_bytes: for the rows between; one row of the last map is always computed at once.
+    """
 
     name: str
     stages: tuple[Rowwise, ...]
     first: int
     last: int
+    room_bytes: int
 
     @property
     def reads(self) -> tuple[View, ...]:
@@ -59,9 +62,9 @@ class Chain(Operation):
 
     @cached_property
     def block(self) -> int:
-        """Rows of the last map that are computed at once: as many as leave the rows between in the cache."""
+        """Rows of the last map that are computed at once: as many as the room allows, all blocks much alike."""
         rows = 1
-        while rows < self.last - self.first and sum(self._bytes(rows + 1)) <= _CACHE_BYTES:
+        while rows < self.last - self.first and sum(self._bytes(rows + 1)) <= self.room_bytes:
             rows += 1
         blocks = -(-(self.last - self.first) // rows)
         return -(-(self.last - self.first) // blocks)
@@ -116,9 +119,10 @@ class Chain(Operation):
         lines.append(f"float *target = {pointer(self.stages[-1].target)};")
         for i, (size, stage) in enumerate(zip(self._bytes(self.block), self.stages, strict=False)):
             view, begin = stage.target, stage_span(self.stages[i + 1]).first(starts[i + 1])
+            where = f"(float *)(S + {offset}), {view.strides[2]}"
             left, right = (side * view.strides[3] for side in view.halo[2:])
             lines += [
-                f"kk_rolling m{i} = {{(float *)(S + {offset}), {view.strides[2]}, {view.shape[2]}, {begin}, {starts[i]}}};",
+                f"kk_rolling m{i} = {{{where}, {view.shape[2]}, {begin}, {starts[i]}}};",
                 f"kk_roll_begin(&m{i}, {rooms[i]}, {left}, {right});",
             ]
             offset += size

@@ -30,20 +30,6 @@ class Window:
         """Whether neighbouring outputs share loads: taps lie next to each other."""
         return self.dilations[1] == 1 and max(self.kernel) <= LARGEST_SHARED
 
-    @property
-    def function(self) -> str:
-        kh, kw = self.kernel
-        return f"kk_depthwise_{kh}_{kw}_{self.strides[1]}_{int(self.shared)}"
-
-    @property
-    def definition(self) -> str:
-        kh, kw = self.kernel
-        return (
-            f"KK_FUNCTION void {self.function}(const kk_depthwise *g, const float *a, const float *w, "
-            f"const float *bias, float *c)\n"
-            f"{{\n    kk_depthwise_row(g, a, w, bias, c, {kh}, {kw}, {self.strides[1]}, {int(self.shared)});\n}}"
-        )
-
 
 @dataclass(frozen=True)
 class Depthwise(Rowwise):
@@ -71,8 +57,18 @@ class Depthwise(Rowwise):
         return ("depthwise.h",)
 
     @property
+    def _function(self) -> str:
+        kh, kw = self.window.kernel
+        return f"kk_depthwise_{kh}_{kw}_{self.window.strides[1]}_{int(self.window.shared)}_{self.target.shape[3]}"
+
+    @property
     def definitions(self) -> tuple[str, ...]:
-        return (self.window.definition,)
+        kh, kw = self.window.kernel
+        fixed = f"{kh}, {kw}, {self.window.strides[1]}, {int(self.window.shared)}, {self.target.shape[3]}"
+        return (
+            f"KK_FUNCTION void {self._function}(const kk_depthwise *g, const float *a, const float *w, "
+            f"const float *bias, float *c)\n{{\n    kk_depthwise_row(g, a, w, bias, c, {fixed});\n}}",
+        )
 
     @property
     def span(self) -> Span | None:
@@ -96,7 +92,7 @@ class Depthwise(Rowwise):
         (top, left), step = self.window.pads, self.window.strides[0] * row
         return [
             f"for (ptrdiff_t y = 0; y < {count}; y++)",
-            f"    {self.window.function}(&d{tag}, {a} - {top * row + left * px} + y * {step}, w{tag}, bias{tag},",
+            f"    {self._function}(&d{tag}, {a} - {top * row + left * px} + y * {step}, w{tag}, bias{tag},",
             f"        {c} + y * {self.target.strides[2]});",
         ]
 
