@@ -1,12 +1,14 @@
 """S2, figures 2 to 5: accuracy on faces as a device resumes training with a share of the server's data.
 
-    python reproduce/S2/figures.py --runs runs/lfw --pictures FOLDER [--seeds 10] [--people 10 20 30] [--json]
+    python reproduce/S2/figures.py --runs runs/lfw --pictures FOLDER [--seeds 10] [--people 10 20 30]
+        [--shares 0 0.1 0.3 1] [--json]
 
 Figure 2: everything handed down, against training from scratch. Figures 3 to 5: 10, 20 and 30 general people, a tenth
-to all of their photos, or none, handed down. Accuracy is on test data of which a tenth is personal (S2, 3.3). Time is
-the processor time of training on one core of this machine, from the checkpoint on; the document's axis is a Jetson
-Nano's clock. Each curve is the mean over the seeds, the band one standard deviation. Resumable: finished runs lie in
---runs and are not made again. The document prints no numbers with these figures; what it says of them is compared.
+to all of their photos, or none, handed down; --shares makes a part of the curves (1 is always made). Accuracy is on
+test data of which a tenth is personal (S2, 3.3). Time is the processor time of training on one core of this machine,
+from the checkpoint on; the document's axis is a Jetson Nano's clock. Each curve is the mean over the seeds, the band
+one standard deviation. Resumable: finished runs lie in --runs and are not made again. The document prints no numbers
+with these figures; what it says of them is compared.
 """
 
 from __future__ import annotations
@@ -29,23 +31,21 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-#: None: from scratch, with everything.
-CURVES: tuple[float | None, ...] = (*SHARES, None)
 FIGURE_OF = {10: 3, 20: 4, 30: 5}
 
 Curves = dict[float | None, list[dict[str, Any]]]
 
 
-def made(people: int, seeds: int, runs: Path, console: Console) -> Curves:
-    """Every curve of every seed; runs that are there are read."""
+def made(people: int, seeds: int, shares: tuple[float, ...], runs: Path, console: Console) -> Curves:
+    """Every curve of every seed, and from scratch (None); runs that are there are read."""
     photos = photos_by_person()
-    found: Curves = {share: [] for share in CURVES}
+    found: Curves = {share: [] for share in (*shares, None)}
     with Progress(console=console) as progress:
-        task = progress.add_task(f"{people} people", total=seeds * len(CURVES))
+        task = progress.add_task(f"{people} people", total=seeds * len(found))
         for seed in range(seeds):
             data = faces(photos, people, seed)
             model = server_model(data, seed, runs / f"server-{people}-{seed}.onnx")
-            for share in CURVES:
+            for share in found:
                 name = "scratch" if share is None else f"{share:.1f}"
                 run = partial(_curve, share, data, model, seed)
                 found[share].append(kept(runs / f"curve-{people}-{seed}-{name}.json", run))
@@ -70,14 +70,17 @@ def seconds(curves: list[dict[str, Any]]) -> np.ndarray[Any, np.dtype[np.float64
 
 def claims(people: int, curves: Curves) -> dict[str, Any]:
     """What the document says of figures 3 to 5, as figures of the last epoch, means over the seeds."""
-    last = {share: values(found, "accuracy")[:, -1].mean() for share, found in curves.items()}
+    shares = [share for share in curves if share is not None]
+    last = {share: values(curves[share], "accuracy")[:, -1].mean() for share in shares}
     ceiling = last[1.0]
     scratch, resumed = values(curves[None], "accuracy").mean(axis=0), values(curves[1.0], "accuracy").mean(axis=0)
     return {
         "people": people,
         "seeds": len(curves[1.0]),
-        "general_accuracy_at_0": float(values(curves[0.0], "general_accuracy")[:, -1].mean()),
-        "share_of_ceiling": {f"{share:.0%}": float(last[share] / ceiling) for share in SHARES},
+        "general_accuracy": {
+            f"{share:.0%}": float(values(curves[share], "general_accuracy")[:, -1].mean()) for share in shares
+        },
+        "share_of_ceiling": {f"{share:.0%}": float(last[share] / ceiling) for share in shares},
         "accuracy_at_100": float(ceiling),
         "false_personal_at_100": float(values(curves[1.0], "false_personal")[:, -1].mean()),
         "first_epoch_resumed": float(resumed[0]),
@@ -88,8 +91,9 @@ def claims(people: int, curves: Curves) -> dict[str, Any]:
 
 def draw_shares(people: int, curves: Curves, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    colours = mpl.colormaps["viridis"](np.linspace(0, 0.9, len(SHARES)))
-    for share, colour in zip(SHARES, colours, strict=True):
+    shares = [share for share in curves if share is not None]
+    colours = mpl.colormaps["viridis"](np.linspace(0, 0.9, len(shares)))
+    for share, colour in zip(shares, colours, strict=True):
         found = values(curves[share], "accuracy")
         _band(axes, seconds(curves[share]), found, colour, f"{share:.0%}")
     axes.set(
@@ -136,13 +140,15 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, help="folder for figures 2 to 5, .png")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--people", type=int, nargs="+", choices=FIGURE_OF, default=list(FIGURE_OF))
+    parser.add_argument("--shares", type=float, nargs="+", default=list(SHARES), help="of 0 to 1")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     for folder in filter(None, (options.runs, options.pictures)):
         folder.mkdir(parents=True, exist_ok=True)
+    shares = tuple(sorted({*options.shares, 1.0}))
     said, console = [], Console(stderr=True)
     for people in options.people:
-        curves = made(people, options.seeds, options.runs, console)
+        curves = made(people, options.seeds, shares, options.runs, console)
         said.append(claims(people, curves))
         if options.pictures:
             draw_shares(people, curves, options.pictures / f"figure_{FIGURE_OF[people]}.png")
@@ -156,7 +162,7 @@ def main() -> None:
         print(
             f"{row['people']} people, {row['seeds']} seeds: share of the ceiling {row['accuracy_at_100']:.3f}: {shares}"
         )
-        print(f"  general accuracy with nothing handed down {row['general_accuracy_at_0']:.3f}")
+        print("  general accuracy: " + ", ".join(f"{s} {value:.3f}" for s, value in row["general_accuracy"].items()))
         print(
             f"  first epoch: resumed {row['first_epoch_resumed']:.3f}, from scratch {row['first_epoch_scratch']:.3f}"
             f" (after the last {row['last_epoch_scratch']:.3f})"

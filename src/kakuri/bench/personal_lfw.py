@@ -13,14 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
+from kakuri.bench.paired import paired_row
 from kakuri.bench.personal_protocol import Faces, faces, photos_by_person, server_model
-from kakuri.bench.personal_runs import MODES, Mode, device_run, kept
+from kakuri.bench.personal_runs import MODES, Mode, device_run, kept, task_of
 from kakuri.bench.rows import Options, Row
-
-_DRAWS = 10_000
 
 
 def run(options: Options) -> list[Row]:
@@ -44,35 +42,8 @@ def run(options: Options) -> list[Row]:
                     f"seed {seed}, {mode.name}: accuracy {flat['accuracy']:.3f}, recall {flat['personal_recall']:.3f}, "
                     f"false-personal {flat['false_personal']:.3f}, {flat['cpu_seconds']:.1f} s"
                 )
-    return [_row(name, rows, results["resume-100"]) for name, rows in results.items() if options.case in name]
+    return [paired_row(name, rows, results["resume-100"]) for name, rows in results.items() if options.case in name]
 
 
 def _made(mode: Mode, data: Faces, model: ir.Model, seed: int) -> dict[str, Any]:
-    return device_run(mode, data, model, seed).to_dict()
-
-
-def _row(name: str, rows: list[dict[str, float]], ceiling: list[dict[str, float]]) -> Row:
-    def values(key: str, of: list[dict[str, float]]) -> np.ndarray:
-        return np.array([row[key] for row in of], dtype=np.float64)
-
-    low, high = _interval(values("accuracy", rows), values("accuracy", ceiling))
-    mean = {key: float(values(key, rows).mean()) for key in rows[0] if key != "installed"}
-    figures: dict[str, float | int | str] = {
-        "share_of_ceiling": mean["accuracy"] / float(values("accuracy", ceiling).mean()),
-        "share_of_ceiling_low": low,
-        "share_of_ceiling_high": high,
-        **mean,
-        "peak_bytes": int(values("peak_bytes", rows).max()),
-        "installed": int(values("installed", rows).sum()),
-        "seeds": len(rows),
-        "ratio": float(values("cpu_seconds", ceiling).mean() / values("cpu_seconds", rows).mean()),
-    }
-    return Row("kakuri", name, figures)
-
-
-def _interval(ours: np.ndarray, ceiling: np.ndarray) -> tuple[float, float]:
-    """95 % of the ratios of means when seeds are drawn anew, in pairs."""
-    drawn = np.random.default_rng(0).integers(0, len(ours), (_DRAWS, len(ours)))
-    ratios = ours[drawn].mean(axis=1) / ceiling[drawn].mean(axis=1)
-    low, high = np.quantile(ratios, (0.025, 0.975))
-    return float(low), float(high)
+    return device_run(mode, task_of(data), model, seed).to_dict()

@@ -116,13 +116,25 @@ def _unlike(test: UInt8, others: UInt8) -> NDArray[np.bool_]:
 
 
 def server_model(data: Faces, seed: int, path: Path) -> ir.Model:
-    """The server's model, trained when ``path``, an ONNX file, is not there yet. One thread, about a minute."""
+    """The server's model of ``data``; see `trained_model`."""
+    return trained_model(data.general, VIEWS, seed, path)
+
+
+def face_cnn(classes: int) -> FaceCNN:
+    """Untrained; its weights have the channels innermost, with which training is 1.6 times as fast."""
+    module = FaceCNN(classes)
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module
+
+
+def trained_model(general: personal.GeneralData, recipe: personal.Recipe, seed: int, path: Path) -> ir.Model:
+    """A FaceCNN, trained when ``path``, an ONNX file, is not there yet. One thread, half a minute."""
     if not path.exists():
         torch.manual_seed(seed)
-        module = FaceCNN(data.people).to(memory_format=torch.channels_last)
-        samples, labels = data.general.part(held_out=False)
-        views = VIEWS.expand(samples, SeededRandomness(seed, "server views").generator())
-        source = Source(torch.from_numpy(views), torch.from_numpy(np.repeat(labels, VIEWS.views)), Augmentation())
+        module = face_cnn(len(general.names))
+        samples, labels = general.part(held_out=False)
+        views = recipe.expand(samples, SeededRandomness(seed, "server views").generator())
+        source = Source(torch.from_numpy(views), torch.from_numpy(np.repeat(labels, recipe.views)), Augmentation())
         train(module, source, SERVER_RECIPE, seed=seed)
         with atomic_write(path) as file:
             file.write(to_onnx(module, SPEC.shape, "faces"))

@@ -25,7 +25,16 @@ import torch
 
 import kakuri as kk
 from kakuri import personal
-from kakuri.bench.personal_protocol import PERSON, SERVER_RECIPE, SPEC, VIEWS, Faces, Measures, measure
+from kakuri.bench.personal_protocol import (
+    PERSON,
+    SERVER_RECIPE,
+    SPEC,
+    VIEWS,
+    Faces,
+    Measures,
+    face_cnn,
+    measure,
+)
 from kakuri.files import atomic_write
 from kakuri.model.to_torch import to_torch
 from kakuri.personal.calibration import predict
@@ -34,7 +43,6 @@ from kakuri.personal.features import Trunk
 from kakuri.personal.learners.deep import DeepLearner
 from kakuri.personal.split import changed_trunk, split
 from kakuri.trust.entropy import SeededRandomness
-from kakuri.zoo.networks import FaceCNN
 from kakuri.zoo.training import Augmentation, EpochReport, Source, train
 
 CURVE_EPOCHS = 12
@@ -48,6 +56,9 @@ class Mode:
     plan: personal.PlanSettings
     fit: personal.FitSettings
     budget_percent: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 def _plan(form: str, **changes: Any) -> personal.PlanSettings:
@@ -67,7 +78,7 @@ MODES = (
 class DeviceRun:
     """What one device got and did. Seconds are of processor time, without prediction."""
 
-    measures: Measures
+    measures: dict[str, float]
     share_of_bytes: float
     handed_bytes: int
     cpu_seconds: float
@@ -109,30 +120,54 @@ def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def device_run(mode: Mode, data: Faces, model: ir.Model, seed: int) -> DeviceRun:
+@dataclass(frozen=True)
+class Task:
+    """What a device is to learn. own, own_names: personal samples and the names of their classes.
+
+    measure: labels (n,) given to the test samples, general classes in their order and new ones behind, to figures.
+    """
+
+    general: personal.GeneralData
+    own: UInt8
+    own_names: tuple[str, ...]
+    test: UInt8
+    spec: personal.InputSpec
+    views: personal.Recipe
+    measure: Callable[[Int64], dict[str, float]]
+
+
+def task_of(data: Faces) -> Task:
+    """Learning the personal one's face."""
+
+    def measured(said: Int64) -> dict[str, float]:
+        return measure(said, data).to_dict()
+
+    return Task(data.general, data.own, (PERSON,) * len(data.own), data.test, SPEC, VIEWS, measured)
+
+
+def device_run(mode: Mode, task: Task, model: ir.Model, seed: int) -> DeviceRun:
     """The product's whole way, in a folder that is removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="kakuri-faces-") as name:
+    with tempfile.TemporaryDirectory(prefix="kakuri-device-") as name:
         folder = Path(name)
         settings = personal.PlanSettings(**{**asdict(mode.plan), "seed": seed})
         plan = personal.plan(
-            model, data.general, budget_percent=mode.budget_percent, input=SPEC, recipe=VIEWS, settings=settings
+            model,
+            task.general,
+            budget_percent=mode.budget_percent,
+            input=task.spec,
+            recipe=task.views,
+            settings=settings,
         )
         package = plan.build(folder / "general.kkr")
         device = personal.open(package, folder / "publisher.pub", home=folder / "device")
         before = _child_seconds()
         fit = personal.FitSettings(**{**asdict(mode.fit), "seed": seed})
-        outcome = device.fit(data.own, [PERSON] * len(data.own), settings=fit)
+        outcome = device.fit(task.own, task.own_names, settings=fit)
         spent = _child_seconds() - before
-        _, scores = device.scores(data.test)  # general classes in their order, then the new one
+        _, scores = device.scores(task.test)  # the general classes alone where training was rolled back
         device.close()
-    return DeviceRun(
-        measure(scores.argmax(axis=1), data),
-        plan.share,
-        plan.handed_bytes,
-        spent,
-        outcome.peak_bytes,
-        outcome.installed,
-    )
+    measures = task.measure(scores.argmax(axis=1))
+    return DeviceRun(measures, plan.share, plan.handed_bytes, spent, outcome.peak_bytes, outcome.installed)
 
 
 def _child_seconds() -> float:
@@ -179,7 +214,7 @@ def _resumed(share: float, data: Faces, model: ir.Model, seed: int) -> Curve:
 def _scratch(data: Faces, seed: int) -> Curve:
     """The server's recipe, with batch normalisation's own statistics, on one class more."""
     torch.manual_seed(seed)
-    module = FaceCNN(data.people + 1).to(memory_format=torch.channels_last)
+    module = face_cnn(data.people + 1)
     pictures, labels = _training_views(1.0, data, SeededRandomness(seed, "curve scratch"))
     source = Source(torch.from_numpy(pictures), torch.from_numpy(labels), Augmentation())
     test = torch.from_numpy(SPEC.normalize(data.test))

@@ -21,6 +21,7 @@ _BENCHMARKS = {
     "offload-blinding": "kakuri.bench.offload_blinding",
     "offload-integrity": "kakuri.bench.offload_integrity",
     "personal-lfw": "kakuri.bench.personal_lfw",
+    "personal-digits": "kakuri.bench.personal_digits",
 }
 
 

@@ -12,7 +12,7 @@ import torch
 import kakuri as kk
 from kakuri import personal
 from kakuri.bench.personal_protocol import PERSON, SPEC, Faces, faces, measure
-from kakuri.bench.personal_runs import MODES, _balanced_share, curve, device_run, kept
+from kakuri.bench.personal_runs import MODES, _balanced_share, curve, device_run, kept, task_of
 from kakuri.zoo.networks import FaceCNN
 from kakuri.zoo.training import to_onnx
 
@@ -114,7 +114,7 @@ def test_the_recommended_way_through_package_and_confined_child(tmp_path: Path) 
     """Untrained network, random pictures: only what travels and what it costs can be right or wrong."""
     data = faces(photos(people=4, each=20), 4, seed=0)
     mode = next(mode for mode in MODES if mode.name == "best")
-    made = device_run(mode, data, untrained_model(4, tmp_path), seed=0)
+    made = device_run(mode, task_of(data), untrained_model(4, tmp_path), seed=0)
     trained, _ = data.general.part(held_out=False)
     assert made.share_of_bytes == pytest.approx(made.handed_bytes / (9 * trained.nbytes))
     assert made.share_of_bytes <= 0.05

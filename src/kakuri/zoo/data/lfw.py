@@ -10,12 +10,12 @@ Source: Huang et al., UMass TR 07-49 (2007); deep funneling: Huang et al., NIPS 
 from __future__ import annotations
 
 import re
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from kakuri.errors import KakuriError
 from kakuri.zoo.data.folders import candidates
+from kakuri.zoo.data.tar_members import members
 
 MAX_PHOTO_BYTES = 1 << 20
 _PHOTO = re.compile(r"(?:^|/)(?P<person>[^/]+)/(?P=person)_[0-9]{4}\.jpg$")
@@ -47,16 +47,8 @@ def _sorted(photos: Iterator[tuple[str, str, bytes]]) -> dict[str, list[bytes]]:
 
 
 def _archived(path: Path) -> Iterator[tuple[str, str, bytes]]:
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                named = _PHOTO.search(member.name)
-                wanted = named and member.isfile() and member.size <= MAX_PHOTO_BYTES
-                file = archive.extractfile(member) if wanted else None
-                if named and file is not None:
-                    yield named["person"], member.name, file.read()
-    except (OSError, EOFError, tarfile.TarError) as error:
-        raise KakuriError("KK-D11", "not a readable archive of photos", where=path, got=error) from error
+    for named, content in members(path, _PHOTO, MAX_PHOTO_BYTES):
+        yield named["person"], named.string, content
 
 
 def _unpacked(place: Path) -> Iterator[tuple[str, str, bytes]]:
