@@ -6,11 +6,14 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from kakuri import encrypted, model, zoo
 from kakuri.encrypted import Answer, Client, Query, Server
 from kakuri.encrypted.noise import SAFETY
 from kakuri.errors import KakuriError, KakuriWarning
+from kakuri.zoo.networks import ResidualBlock
 from tests.unit.encrypted.models import small_network
 
 
@@ -142,6 +145,31 @@ def test_batch_axis_answers_many_at_once(digits):
     """One query, three images, on a network small enough for the quick suite."""
     net, x = small_network(samples=3)
     plan = encrypted.plan(net, packing="batch", calibration=x)
+    assert plan.deployment.capacity == plan.recipe.chain.n  # every coefficient of the ring is a slot
     client, server = plan.build(threads=2)
     expected = model.reference_outputs(plan.net, x.astype(np.float32))
     assert np.abs(client.decrypt(server.run(client.encrypt(x))) - expected).max() < 1e-2
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_residual_block_answers_encrypted(stride):
+    """A block of the ResNet-8 with either kind of shortcut, on the kernel; without it the answer is another."""
+    torch.manual_seed(0)
+    block = ResidualBlock("square", 2, 2 * stride, stride)
+    head = nn.Sequential(nn.AvgPool2d(8 // stride), nn.Flatten(), nn.Linear(2 * stride, 3))
+    net = model.load(nn.Sequential(block, head).eval(), example=torch.zeros(1, 2, 8, 8))
+    x = np.random.default_rng(0).uniform(-1, 1, size=(4, 2, 8, 8))
+    plan = encrypted.plan(net, calibration=x)
+    assert plan.recipe.packing == "multiplexed"
+    client, server = plan.build(threads=2)
+    expected = model.reference_outputs(plan.net, x.astype(np.float32))
+    error = max(
+        float(np.abs(client.decrypt(server.run(client.encrypt(i)))[0] - e).max())
+        for i, e in zip(x, expected, strict=True)
+    )
+    assert error <= 2.0 ** -(plan.deployment.precision_bits + 1) + SAFETY * plan.compiled.error + 1e-4
+    with torch.no_grad():
+        without = head(
+            block.act2(block.bn2(block.conv2(block.act1(block.bn1(block.conv1(torch.tensor(x, dtype=torch.float32)))))))
+        )
+    assert np.abs(without.numpy() - expected).max() > 4 * error

@@ -2,8 +2,8 @@
 
 Purpose: per case two rows of ours, ``batch`` (a full query, ``runs`` times) and ``multiplexed`` (one image a query).
 ``images_per_second`` counts from query bytes to answer bytes. No peer answers many images of these networks at once.
-Images are the first of MNIST's test set, from ``KAKURI_DATA``; calibration is the shipped sample. Settings: ``images``
-(a full query's) for fewer in the query; its time stays the same.
+Images are the first of MNIST's test set, from ``KAKURI_DATA``, as many as a query holds; calibration is the shipped
+sample.
 Does not guarantee: anything for CIFAR-10, whose program in batch packing needs more memory than most machines have.
 """
 
@@ -24,12 +24,10 @@ from kakuri.zoo.preprocessing import PREPROCESSING
 def run(options: Options) -> list[Row]:
     """Two rows per case, named ``3layer-CNN/square/batch`` and so on."""
     data = load_mnist(download=False)
-    count = int(options.settings.get("images", len(data.test_images)))
-    images = PREPROCESSING.apply(data.test_images[:count])
-    labels = np.asarray(data.test_labels[:count])
+    images, labels = PREPROCESSING.apply(data.test_images), np.asarray(data.test_labels)
     rows: list[Row] = []
     for activation in ACTIVATIONS:
-        for packing, most in (("batch", count), ("multiplexed", min(count, options.runs))):
+        for packing, most in (("batch", len(images)), ("multiplexed", options.runs)):
             name = f"3layer-CNN/{activation}/{packing}"
             if options.case in name:
                 weights = zoo.weights.path(f"mnist-3layer-{activation}")

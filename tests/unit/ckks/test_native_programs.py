@@ -1,4 +1,4 @@
-"""The C++ test programs: constant time under valgrind, kernel paths bit for bit, samplers, parsers under sanitizers."""
+"""The C++ test programs: constant time under valgrind, kernel paths bit for bit, samplers, threads; sanitizers."""
 
 from __future__ import annotations
 
@@ -114,6 +114,29 @@ def test_parsers_under_sanitizers(build_programs: Build) -> None:
 @pytest.mark.slow
 def test_kernels_under_sanitizers(build_programs: Build) -> None:
     done = run([str(build_programs("address,undefined") / "kernels_agree")])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_task_of_a_pool_runs_once(build_programs: Build) -> None:
+    done = run([str(build_programs("") / "thread_pool")])
+    assert done.returncode == 0, done.stdout
+    assert len(done.stdout.splitlines()) == 5
+
+
+@pytest.mark.slow
+def test_threads_under_sanitizer(build_programs: Build) -> None:
+    """The pool by itself, and every operation of a compiled network with more threads than divide its limbs."""
+    programs = build_programs("thread")
+    for command in (["thread_pool"], ["replay", str(NATIVE / "bench/plans/mnist.plan"), "1", "3"]):
+        done = run([str(programs / command[0]), *command[1:]])
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "ThreadSanitizer" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_network_under_sanitizers(build_programs: Build) -> None:
+    programs = build_programs("address,undefined")
+    done = run([str(programs / "replay"), str(NATIVE / "bench/plans/mnist.plan"), "1", "2"])
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from kakuri import _ckks, encrypted, model
+from kakuri.encrypted import cost
 from kakuri.encrypted.chain import find_chain, level_bits, precisions
 from kakuri.errors import KakuriError, KakuriWarning
 from tests.unit.encrypted.models import small_network
@@ -106,3 +107,11 @@ def test_warnings_are_not_raised_for_good_inputs():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         encrypted.plan(net, calibration=x).check_ranges(x)
+
+
+def test_a_program_too_large_for_this_machine_says_so(plan, monkeypatch):
+    assert plan.to_dict()["fits_this_machine"]
+    assert "more than this machine" not in str(plan)
+    monkeypatch.setattr(cost, "machine_memory_bytes", lambda: 100 << 20)
+    assert not plan.to_dict()["fits_this_machine"]
+    assert "more than this machine's 100 MiB" in str(plan)

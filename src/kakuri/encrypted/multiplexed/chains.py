@@ -24,6 +24,7 @@ from kakuri.encrypted.timing import seconds
 MESSAGE_BITS = (20, 36)
 MOST_TRIED = 24  # chains looked at in full once one is precise enough
 MARGIN_BITS = 5  # sums in slots that hold no element exceed the elements by no more
+_SKEWED_BITS = 0.05  # by which the skew of invented primes may enlarge a scale
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,13 @@ class ChainSearch:
         level = min(builder.level(r) for r in answer)
         sizes = [elastic.bits[k] for k in range(level + 1, elastic.top_level + 1)]
         final = math.log2(max(builder.registers[r].scale for r in answer))
-        base = math.ceil(final) + self.integer_bits + 1
+        base = math.ceil(final - _SKEWED_BITS) + self.integer_bits + 1
         for register in builder.registers:
             dropped = register.level - level
             if dropped >= 0:
                 room = sum(sizes[:dropped])
-                base = max(base, math.ceil(math.log2(register.scale)) + self.largest_bits + MARGIN_BITS + 1 - room)
+                scale_bits = math.ceil(math.log2(register.scale) - _SKEWED_BITS)
+                base = max(base, scale_bits + self.largest_bits + MARGIN_BITS + 1 - room)
         limbs = max(1, math.ceil(base / MAX_LIMB_BITS))
         bits = [max(MIN_LIMB_BITS, math.ceil(base / limbs))] * limbs + sizes
         return bits, max(builder.registers[r].error for r in answer)
@@ -79,7 +81,9 @@ class ChainSearch:
             if best is not None and tried >= MOST_TRIED:
                 break
             candidate = self._evaluate(option.chain, option.policy)
-            if candidate.error <= tolerance and (best is None or candidate.seconds < best.seconds):
+            if candidate is None or candidate.error > tolerance:
+                continue
+            if best is None or candidate.seconds < best.seconds:
                 best = candidate
         return best
 
@@ -117,9 +121,13 @@ class ChainSearch:
             guess -= 1
         return family.policy(guess)
 
-    def _evaluate(self, chain: Chain, policy: Policy) -> Candidate:
+    def _evaluate(self, chain: Chain, policy: Policy) -> Candidate | None:
+        """None where the real primes leave a value no room."""
         builder = Builder(chain, chain.noise, constants=False)
         answer = self.write(builder, policy)
+        room = list(itertools.accumulate(math.log2(q) for q in chain.moduli))
+        if any(math.log2(r.scale) + self.largest_bits + 1 > room[r.level] for r in builder.registers):
+            return None
         error = max(builder.registers[r].error for r in answer)
         return Candidate(policy, chain, error, seconds(chain, fuse_rescales(builder.finish(answer))))
 

@@ -18,6 +18,7 @@ from kakuri.encrypted.build import Builder
 MIN_LIMB_BITS = 22
 MAX_LIMB_BITS = 50
 SLACK_BITS = 0.6  # real primes miss their size by a little
+SKEW = 2.0**-20  # of invented primes, so that scales are equal only where they will be on real ones
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class ElasticChain:
     bits: dict[int, int] = field(default_factory=dict)
 
     def modulus(self, level: int) -> float:
-        return math.exp2(self.bits.get(level, MAX_LIMB_BITS))
+        return math.exp2(self.bits.get(level, MAX_LIMB_BITS)) * (1.0 - (level + 1) * SKEW)
 
     def propose(self, level: int, spare_bits: float, limb_bits: tuple[int, int]) -> bool:
         """Whether to drop ``level`` when the scale exceeds the message scale by ``spare_bits``."""
