@@ -13,6 +13,7 @@ _BENCHMARKS = {
     "encrypted-cifar10": "kakuri.bench.encrypted_cifar10",
     "encrypted-throughput": "kakuri.bench.encrypted_throughput",
     "codegen": "kakuri.bench.codegen",
+    "codegen-threads": "kakuri.bench.codegen_threads",
     "codegen-levels": "kakuri.bench.codegen_levels",
     "codegen-arm64": "kakuri.bench.codegen_arm64",
     "enclave-lenet": "kakuri.bench.enclave_lenet",

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from kakuri import enclave
+from kakuri.cli.maker import maker_of
 from kakuri.cli.output import JsonOption, facts, output_of
-from kakuri.cli.passphrases import passphrase_for
 from kakuri.cli.plan_enclave import AnswerOption, BackendName, BackendOption, LayersOption, SecureMemoryOption, planned
 from kakuri.cli.rooms import ModelArgument, load_model
 from kakuri.enclave.optee import OpteePlan
@@ -60,7 +60,7 @@ def command(
     with output.progress("planning") as step:
         made = planned(load_model(source), layers, secure_memory, backend, answer)
         recipient, holder = _recipient(device)
-        maker = _maker(package.with_name("maker.kkey") if signer is None else signer)
+        maker = maker_of(package.with_name("maker.kkey") if signer is None else signer)
         step("compiling and sealing", 0.3)
         written = _build(
             made, package, recipient, maker[0], version=version, minimum_version=minimum_version, overwrite=force
@@ -100,16 +100,3 @@ def _recipient(device: str) -> tuple[Recipient | WrappingKey, str]:
     else:
         found = recipient_of(path) if os.path.lexists(path) else new_device_key(path)
     return found, f"device {found.public_key.hex()}"
-
-
-def _maker(path: Path) -> tuple[Signer, Path]:
-    """The maker's key, and the file with its public half, written when it is missing."""
-    if os.path.lexists(path):
-        signer = Signer.load(path, passphrase_for(path))
-    else:
-        signer = Signer.generate()
-        signer.save(path)
-    public = path.with_suffix(".pub")
-    if not os.path.lexists(public):
-        signer.public.save(public)
-    return signer, public

@@ -19,10 +19,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import onnx_ir as ir
+
 from kakuri import package as packages
 from kakuri import strict_json
 from kakuri.codegen.built import RECORD, open_project
-from kakuri.codegen.planning import CodegenPlan
+from kakuri.codegen.planning import CodegenPlan, plan
 from kakuri.errors import KakuriError
 from kakuri.files import atomic_write, read_bounded
 from kakuri.trust.signing import Signer, SignerPublic
@@ -31,25 +33,50 @@ ROOM = "codegen"
 SIGNATURE = "signature.json"
 _MAX_RECORD_BYTES = 1 << 20
 _VERSION = "weights_version"
+_FORM, _FORM_HINT = "only sealed, external weights can be replaced", 'protect=3, weights="external"'
 
 
-def write_update(path: Path | str, plan: CodegenPlan, signer: Signer, *, version: int, overwrite: bool = False) -> Path:
-    """plan: of the same network, settings and key as the deployed one, with the new weights. Raises KK-G25."""
-    if not (plan.form.sealed and plan.form.external):
-        raise KakuriError(
-            "KK-G25", "only sealed, external weights can be replaced", hint='protect=3, weights="external"'
-        )
-    files = plan.files()
-    blob = files[f"{plan.entry}_weights.bin"]
+def plan_like(net: ir.Model, folder: Path, key: bytes) -> CodegenPlan:
+    """The plan of ``net`` with the settings of the project in ``folder``; key: the project's.
+
+    Raises KK-G25 unless the code comes out as it is there, and what ``plan`` and ``open_project`` raise.
+    """
+    project = open_project(folder)
+    record = json.loads(read_bounded(folder / RECORD, limit_bytes=_MAX_RECORD_BYTES))
+    form = project.form
+    if not (form.sealed and form.external):
+        raise KakuriError("KK-G25", _FORM, where=folder, hint=_FORM_HINT)
+    made = plan(
+        net,
+        target=str(record["target"]),
+        entry=project.entry,
+        protect=form.protect,
+        weights="external",
+        key=key,
+        threads=form.threads,
+    )
+    code = f"{project.entry}_code.h"
+    if _code(made.files()[code]) != record["sha256"].get(code):
+        hint = "same network, same key, same version of kakuri, no --comments"
+        raise KakuriError("KK-G25", "the code of this network differs from the project's", where=folder, hint=hint)
+    return made
+
+
+def write_update(path: Path | str, made: CodegenPlan, signer: Signer, *, version: int, overwrite: bool = False) -> Path:
+    """made: of the same network, settings and key as the deployed one, with the new weights. Raises KK-G25."""
+    if not (made.form.sealed and made.form.external):
+        raise KakuriError("KK-G25", _FORM, hint=_FORM_HINT)
+    files = made.files()
+    blob = files[f"{made.entry}_weights.bin"]
     entries = {
         "weights.bin": blob,
         "update.json": strict_json.encode(
-            {"entry": plan.entry, "code": _code(files[f"{plan.entry}_code.h"]), "bytes": len(blob), "version": version}
+            {"entry": made.entry, "code": _code(files[f"{made.entry}_code.h"]), "bytes": len(blob), "version": version}
         ),
     }
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in entries.items()}
-    entries[SIGNATURE] = signer.bundle(plan.entry, digests)
-    packages.write(path, ROOM, {"entry": plan.entry}, entries, overwrite=overwrite)
+    entries[SIGNATURE] = signer.bundle(made.entry, digests)
+    packages.write(path, ROOM, {"entry": made.entry}, entries, overwrite=overwrite)
     return Path(path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -30,6 +31,13 @@ def test_levels(options: bench.Options) -> None:
     assert [row["window_bytes"] > 0 for row in rows] == [False] * 4 + [True]
 
 
+def test_threads(options: bench.Options) -> None:
+    one, many = bench.run("codegen-threads", replace(options, threads=2))["rows"]
+    assert (one["case"], many["case"]) == ("net/1", "net/2")
+    assert many["ratio"] > 0
+    assert many["busy_ratio"] > 0.5
+
+
 @pytest.mark.skipif(not EMULATOR, reason="no cross compiler")
 def test_arm64(options: bench.Options) -> None:
     row, other = bench.run("codegen-arm64", options)["rows"]
@@ -40,7 +48,12 @@ def test_arm64(options: bench.Options) -> None:
     assert products / 8 < row["instructions"] < 100 * products
 
 
-@pytest.mark.parametrize("name", ["codegen-levels", "codegen-arm64"])
+def test_one_thread_shares_nothing(options: bench.Options) -> None:
+    with pytest.raises(KakuriError, match="KK-C21"):
+        bench.run("codegen-threads", options)
+
+
+@pytest.mark.parametrize("name", ["codegen-levels", "codegen-arm64", "codegen-threads"])
 def test_no_models(name: str) -> None:
     with pytest.raises(KakuriError) as caught:
         bench.run(name, bench.Options())

@@ -135,3 +135,20 @@ def test_shapes(cases: list[tuple[onnx.ModelProto, tuple[int, ...]]]) -> None:
 @given(cases=several(20))
 def test_shapes_at_length(target: str, cases: list[tuple[onnx.ModelProto, tuple[int, ...]]]) -> None:
     _check(cases, target)
+
+
+@pytest.mark.parametrize(
+    "target", [TARGETS[0], *(pytest.param(target, marks=pytest.mark.slow) for target in TARGETS[1:])]
+)
+def test_the_largest_of_bytes(target: str, tmp_path: Path) -> None:
+    """Every way in which channels fill vectors, with windows that the border cuts, also where they begin beyond it."""
+    together, random = Together(), np.random.default_rng(0)
+    for channels in (1, 15, 16, 20, 64, 70, 150):
+        for pads, dilation in (([0, 0, 0, 0], 1), ([1, 2, 2, 1], 1), ([2, 2, 1, 2], 2)):
+            window = {"kernel_shape": [3, 3], "pads": pads, "strides": [2, 1], "dilations": [dilation] * 2}
+            proto = model([node("MaxPool", ["x"], ["y"], **window)], {}, [])
+            kind, shape = onnx.TensorProto.UINT8, [1, channels, 7, 6]
+            proto.graph.input.append(helper.make_tensor_value_info("x", kind, shape))
+            proto.graph.output.append(helper.make_tensor_value_info("y", kind, None))
+            together.add(proto, {"x": random.integers(0, 256, shape).astype(np.uint8)})
+    assert together.check(tmp_path, target).worst.absolute == 0

@@ -10,8 +10,9 @@ import pytest
 from onnx import numpy_helper
 
 import kakuri as kk
+from kakuri.cli.main import main
 from kakuri.codegen.built import open_project
-from kakuri.codegen.update import install_update, write_update
+from kakuri.codegen.update import install_update, plan_like, write_update
 from kakuri.errors import KakuriError
 from kakuri.trust.signing import Signer
 from tests.unit.codegen.test_levels import KEY, TARGET, image, network
@@ -69,6 +70,35 @@ def test_what_does_not_belong_is_refused_and_nothing_changes(tmp_path: Path) -> 
     with pytest.raises(KakuriError) as caught:
         install_update(tmp_path / "old.kkr", SIGNER.public, folder)
     assert "too old" in str(caught.value)
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    for name, proto in (("old", network()), ("new", retrained())):
+        onnx.save(proto, tmp_path / f"{name}.onnx")
+    out, key, package = (str(tmp_path / name) for name in ("out", "weights.kkey", "new.kkr"))
+    sealed = ["--protect", "3", "--weights", "external", "--key", key, "--target", TARGET]
+    assert main(["build", "codegen", str(tmp_path / "old.onnx"), "-o", out, *sealed]) == 0
+    make = ["update", str(tmp_path / "new.onnx"), out, "-o", package, "--key", key, "--version", "2"]
+    assert main(make) == 0
+    install = ["update", "install", package, out, str(tmp_path / "maker.pub")]
+    before = (tmp_path / "out" / "infer_weights.bin").read_bytes()
+    other = Signer.generate().public
+    other.save(tmp_path / "other.pub")
+    assert main([*install[:-1], str(tmp_path / "other.pub")]) != 0
+    assert (tmp_path / "out" / "infer_weights.bin").read_bytes() == before
+    assert main(install) == 0
+    assert (tmp_path / "out" / "infer_weights.bin").read_bytes() != before
+    np.save(tmp_path / "x.npy", image())
+    assert main(["run", out, key, str(tmp_path / "x.npy"), "-o", str(tmp_path / "y.npy")]) == 0
+    expected = kk.model.reference_outputs(loaded(retrained()), image())
+    assert np.abs(np.load(tmp_path / "y.npy") - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+def test_an_update_is_made_only_for_the_code_that_is_there(tmp_path: Path) -> None:
+    plan(network()).build(tmp_path / "out")
+    with pytest.raises(KakuriError, match="KK-G25"):
+        plan_like(loaded(network()), tmp_path / "out", bytes(32))
+    assert plan_like(loaded(retrained()), tmp_path / "out", KEY).entry == "infer"
 
 
 @pytest.mark.parametrize("settings", [{"weights": "embedded"}, {"level": 2}])

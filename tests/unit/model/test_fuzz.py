@@ -50,7 +50,7 @@ def test_damaged_packaged_models():
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("seed", range(10, 15))
+@pytest.mark.parametrize("seed", range(10, 30))
 def test_many_damaged_files(seed):
     check(seeds(), lambda data: normalize(parse(data)), seed, count=5_000)
 
