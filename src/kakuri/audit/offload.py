@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from kakuri.attacks import Target
 from kakuri.attacks.gram_alignment import pairs
 from kakuri.attacks.matrices import as_rows
+from kakuri.attacks.membership_inference import bending
 from kakuri.attacks.unblinding import directions
 from kakuri.audit.report import Subject
 from kakuri.offload.recording import Recording
@@ -28,6 +29,8 @@ ATTACKS = (
     "known_plaintext",
     "activation_inversion",
     "gradient_inversion",
+    "surrogate_stealing",
+    "membership_inference",
 )
 """What applies to the subjects made here."""
 
@@ -60,10 +63,37 @@ def offloaded(recording: Recording, base: NDArray[Any]) -> tuple[Subject, ...]:
             shared={**shared, "blinded_base": np.ascontiguousarray(recording.weights, "<f4").tobytes()},
             plain={"activations": as_rows(recording.plain_activations)},
         ),
+        *_queries(recording, name),
         *_single_samples(recording, name),
+        *_membership(recording, name),
     )
     threat = statement(tier(recording.tier))
     return tuple(Subject(target, threat) for target in targets)
+
+
+def _queries(recording: Recording, name: str) -> tuple[Target, ...]:
+    """What the rows of queries show of the network's answers; the adversary knows half of these."""
+    if not len(recording.scores):
+        return ()
+    scores = recording.scores[recording.sample].astype(np.float64)
+    rows = recording.activations.astype(np.float64)
+    return (
+        Target(
+            f"{name}, queries",
+            {},
+            {"answered": scores.argmax(axis=1), "scores": scores, "group": recording.sample},
+            numbers={"rows": np.concatenate([directions(rows), np.linalg.norm(rows, axis=1, keepdims=True)], axis=1)},
+        ),
+    )
+
+
+def _membership(recording: Recording, name: str) -> tuple[Target, ...]:
+    """What the sizes of single samples' gradients show, where there are samples of both kinds."""
+    if len(set(recording.member.tolist())) < 2:
+        return ()
+    seen = {"gradients": bending(recording.gradients.astype(np.float64))}
+    truth = {"member": recording.member, "white_box": bending(recording.plain_gradients.astype(np.float64))}
+    return (Target(f"{name}, membership", {}, truth, numbers=seen),)
 
 
 def _single_samples(recording: Recording, name: str) -> tuple[Target, ...]:

@@ -31,6 +31,7 @@ from kakuri.offload.tiers import tier as tier_named
 from kakuri.offload.transport.frames import Message, Op
 
 Array = NDArray[Any]
+Batch = tuple[Tensor, Tensor]
 _SINGLE_SAMPLES, _FEWEST_SAMPLES, _GRADIENT_BYTES = 256, 20, 1 << 26
 
 
@@ -42,6 +43,8 @@ class Recording:
     plain_activations: those samples' own rows.
     gradients, plain_gradients (k, n m): of single samples, as the worker held them and as they are; inputs (k, n):
     those samples as the layer got them. Linear layers only; none (k = 0) for others and when 64 MiB do not hold them.
+    member (k,): 1 where the sample was trained on. scores (b, classes): what the network says of the batch that was
+    sent twice; none (0, classes) where a sample is several rows.
     """
 
     tier: str
@@ -57,6 +60,8 @@ class Recording:
     gradients: Array
     plain_gradients: Array
     inputs: Array
+    member: Array
+    scores: Array
 
 
 class _Listening:
@@ -83,12 +88,20 @@ class _Listening:
 
 
 def record(
-    module: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], layer: str, *, tier: str, lr: float = 0.1
+    module: nn.Module,
+    batches: Sequence[Batch],
+    layer: str,
+    *,
+    tier: str,
+    lr: float = 0.1,
+    epochs: int = 1,
+    strangers: Sequence[Batch] = (),
 ) -> Recording:
-    """Trains a copy of ``module`` one step per batch (inputs, labels) with cross entropy, then sends the first batch
-    twice.
+    """Trains a copy of ``module`` one step per batch (inputs, labels) and epoch with cross entropy, then sends the
+    first batch twice.
 
-    layer: the name of a Linear or Conv2d that ``tier`` offloads. Raises KK-O04 for another.
+    layer: the name of a Linear or Conv2d that ``tier`` offloads. strangers: batches that are not trained on, to ask
+    which of the single samples were. Raises KK-O04 for another layer.
     """
     place = _Listening()
     model = copy.deepcopy(module)
@@ -104,15 +117,16 @@ def record(
     home = part.home
     assert isinstance(home, WorkerWeight)
     number, before = home.remote.number, home.plain_weight()
-    for x, y in batches:
-        optimizer.zero_grad()
-        torch.autograd.backward(functional.cross_entropy(built(x), y))
-        optimizer.step()
+    for _ in range(epochs):
+        for x, y in batches:
+            optimizer.zero_grad()
+            torch.autograd.backward(functional.cross_entropy(built(x), y))
+            optimizer.step()
     rows: list[int] = []
     hook = part.register_forward_hook(lambda _, inputs, output: rows.append(output.numel() // home.weight_shape[0]))
     with torch.no_grad():
-        for _ in range(2):
-            built(batches[0][0])
+        built(batches[0][0])
+        scores = built(batches[0][0]).softmax(-1)
     hook.remove()
     sent = [r.tensors[0] for r in place.requests if r.op is Op.FORWARD and r.integers[0] == number][-2:]
     loaded = next(r.tensors[0] for r in place.requests if r.op is Op.LOAD and r.integers[0] == number)
@@ -120,7 +134,7 @@ def record(
     plain, first = home.remote.reveal(sent[0], rows[0], back=1)
     _, second = home.remote.reveal(sent[1], rows[1], back=0)
     after = home.plain_weight()
-    gradients = _gradients(built, part, place, batches)
+    gradients = _gradients(built, part, place, _singles(batches, strangers))
     session_of(built).close()
     sample = torch.cat([first, second])
     return Recording(
@@ -134,28 +148,40 @@ def record(
         activations=_array(torch.cat(sent)),
         sample=_array(sample),
         plain_activations=_array(plain[sample]),
+        scores=_array(scores if rows[0] == len(scores) else scores[:0]),
         **{name: _array(stack) for name, stack in gradients.items()},
     )
+
+
+def _singles(batches: Sequence[Batch], strangers: Sequence[Batch]) -> list[tuple[Batch, int]]:
+    """Batches of one sample and whether it was trained on; members and strangers in turns as long as there are both."""
+    members, others = (
+        [((x[i : i + 1], y[i : i + 1]), kind) for x, y in part for i in range(len(x))]
+        for kind, part in ((1, batches), (0, strangers))
+    )
+    both = min(len(members), len(others))
+    turns = [one for pair in zip(members[:both], others[:both], strict=True) for one in pair]
+    return turns + members[both:] + others[both:]
 
 
 def _gradients(
     model: nn.Module,
     part: OffloadedLinear | OffloadedConv2d,
     place: _Listening,
-    batches: Sequence[tuple[Tensor, Tensor]],
+    singles: Sequence[tuple[Batch, int]],
 ) -> dict[str, Tensor]:
-    """``gradients``, ``plain_gradients`` and ``inputs`` of a recording, from one backward pass per sample."""
+    """``gradients``, ``plain_gradients``, ``inputs`` and ``member`` of a recording: a backward pass per sample."""
     home = part.home
     assert isinstance(home, WorkerWeight)
     m, n = home.weight_shape[0], home.weight_shape[1:].numel()
-    dtype = batches[0][0].dtype
+    dtype = singles[0][0][0].dtype
     found: dict[str, list[Tensor]] = {"gradients": [], "plain_gradients": [], "inputs": []}
     most = min(_SINGLE_SAMPLES, _GRADIENT_BYTES // (8 * n * m))
-    singles = [(x[i : i + 1], y[i : i + 1]) for x, y in batches for i in range(len(x))][:most]
+    asked = singles[:most] if isinstance(part, OffloadedLinear) and most >= _FEWEST_SAMPLES else ()
     inputs: list[Tensor] = []
     hook = part.register_forward_pre_hook(lambda _, got: inputs.append(got[0].detach()))
     model.eval()
-    for x, y in singles if isinstance(part, OffloadedLinear) and most >= _FEWEST_SAMPLES else ():
+    for (x, y), _ in asked:
         inputs.clear()
         home.handle.grad = None
         torch.autograd.backward(functional.cross_entropy(model(x), y))
@@ -167,7 +193,8 @@ def _gradients(
         found["inputs"].append(inputs[0].flatten())
     hook.remove()
     widths = {"gradients": n * m, "plain_gradients": n * m, "inputs": n}
-    return {
+    member = torch.tensor([kind for _, kind in asked[: len(found["inputs"])]], dtype=torch.int64)
+    return {"member": member} | {
         name: torch.stack(rows) if rows else torch.zeros(0, widths[name], dtype=dtype) for name, rows in found.items()
     }
 

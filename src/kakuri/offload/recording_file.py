@@ -36,7 +36,7 @@ _MATRICES = (
     "plain_activations",
 )
 _SINGLES = ("gradients", "plain_gradients", "inputs")
-_ARRAYS = (*_ROWS, *_MATRICES, *_SINGLES)
+_ARRAYS = (*_ROWS, *_MATRICES, *_SINGLES, "member", "scores")
 
 
 def save(recording: Recording, path: Path | str, *, overwrite: bool = False) -> None:
@@ -66,9 +66,9 @@ def load(path: Path | str) -> Recording:
 
 
 def _check(tensors: dict[str, NDArray[Any]], path: Path | str) -> None:
-    for name in (*_MATRICES, *_SINGLES):
+    for name in (*_MATRICES, *_SINGLES, "scores"):
         matrix = tensors[name]
-        some = matrix.size or name in _SINGLES
+        some = matrix.size or name not in _MATRICES
         if matrix.dtype not in (np.float32, np.float64) or matrix.ndim != 2 or not some:
             raise _refused(path, f"{name} is {matrix.dtype} {matrix.shape}, not a matrix of floats")
         if not np.isfinite(matrix).all():
@@ -83,12 +83,15 @@ def _check(tensors: dict[str, NDArray[Any]], path: Path | str) -> None:
     singles = [tensors[name].shape for name in _SINGLES]
     if singles != [(len(tensors["inputs"]), width) for width in (n * m, n * m, n)]:
         raise _refused(path, f"gradients of single samples do not fit the weights: {singles}")
+    samples = len(tensors["scores"]) or len(tensors["activations"])
     for name, rows, most in (
         ("weight_row", len(tensors["weights"]), len(tensors["weights"])),
-        ("sample", len(tensors["activations"]), len(tensors["activations"])),
+        ("sample", len(tensors["activations"]), samples),
+        ("member", len(tensors["inputs"]), 2),
     ):
         numbers = tensors[name]
-        if numbers.dtype != np.int64 or numbers.shape != (rows,) or numbers.min() < 0 or numbers.max() >= most:
+        fits = numbers.dtype == np.int64 and numbers.shape == (rows,)
+        if not fits or (rows and not 0 <= numbers.min() <= numbers.max() < most):
             raise _refused(path, f"{name} does not number {rows} rows below {most}")
 
 

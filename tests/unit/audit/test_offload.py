@@ -66,7 +66,7 @@ def test_permutations_leak_everything_to_whoever_has_the_base() -> None:
         result = verdicts[attack, what]
         assert result.verdict is Verdict.LEAK
         assert result.estimate.value > (0.4 if attack == "gram_alignment" else 0.9)
-    assert len(verdicts) == 6
+    assert len(verdicts) == 7  # and surrogate_stealing, whose samples are few
 
 
 @pytest.mark.slow
@@ -101,3 +101,43 @@ def test_mixing_does_not_hide_single_samples_from_who_knows_others() -> None:
     report = audit.run(offloaded(found, found.plain_weights), ["gradient_inversion"])
     (result,) = report.results
     assert result.verdict is Verdict.LEAK
+
+
+@functools.cache
+def overfitted(tier: str) -> Recording:
+    """A network that learnt random labels of its samples by heart, beside samples that it never saw."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(20, SIZE), nn.ReLU(), nn.Linear(SIZE, 48), nn.ReLU(), nn.Linear(48, 4))
+    x, y = torch.randn(512, 20), torch.randint(0, 4, (512,))
+    trained, others = [(x[:256], y[:256])], [(x[256:], y[256:])]
+    return record(net, trained, "2", tier=tier, lr=0.5, epochs=150, strangers=others)
+
+
+def test_members_and_strangers_take_turns() -> None:
+    found = overfitted("T1")
+    assert found.member.tolist() == [1, 0] * 128
+    assert len(found.inputs) == 256
+    assert found.scores.shape == (256, 4)
+    assert np.allclose(found.scores.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tier", ["T1", "T2"])
+def test_norms_of_single_gradients_tell_members_from_strangers(tier: str) -> None:
+    """Neither tier changes a gradient's norm: batches of one show whether a sample was learnt by heart."""
+    found = overfitted(tier)
+    (result,) = audit.run(offloaded(found, found.plain_weights), ["membership_inference"]).results
+    print(result)
+    assert result.verdict is Verdict.LEAK
+    assert result.estimate.value > 0.65
+
+
+@pytest.mark.slow
+def test_rows_of_queries_tell_answers_under_permutations_and_not_under_mixing() -> None:
+    results = {}
+    for tier in ("T1", "T2"):
+        found = overfitted(tier)
+        (results[tier],) = audit.run(offloaded(found, found.plain_weights), ["surrogate_stealing"]).results
+        print(results[tier])
+    assert results["T1"].verdict is Verdict.LEAK
+    assert results["T2"].verdict is Verdict.AT_CHANCE
