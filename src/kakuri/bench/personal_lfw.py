@@ -2,7 +2,8 @@
 
 Settings: ``seeds`` (2), ``people`` (30), ``keep`` (a folder for finished runs, which a second call goes on from).
 Cases: ``best`` and ``resume-100``, which hands everything down and trains all layers. Figures are means over the seeds;
-``*_low`` and ``*_high`` bound 95 % of paired bootstrap means. ``ratio``: processor seconds of resume-100 over ours.
+``*_low`` and ``*_high`` bound 95 % of paired bootstrap means (`paired`). ``ratio``: processor seconds of
+resume-100 over ours.
 """
 
 from __future__ import annotations

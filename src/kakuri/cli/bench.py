@@ -35,6 +35,7 @@ def command(
         int, typer.Option("--agreement", min=0, help="encrypted-*: only compare labels of N test images; resumable.")
     ] = 0,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="personal-*: how many times everything is drawn.")] = 2,
+    people: Annotated[int, typer.Option("--people", min=2, max=60, help="personal-lfw: general persons.")] = 30,
     keep: Annotated[str, typer.Option("--keep", help="personal-*: a folder for finished runs; resumable.")] = "",
     models: Annotated[str, typer.Option("--models", help="codegen: a network's file, or a folder of them.")] = "",
     listed: Annotated[bool, typer.Option("--list", help="List the benchmarks.")] = False,
@@ -48,7 +49,7 @@ def command(
     if not name:
         raise KakuriError("KK-C20", "which benchmark?", limit=", ".join(bench.names()), hint="kakuri bench --list")
     settings = {"packing": packing, "images": str(images), "agreement": str(agreement), "models": models}
-    settings |= {"seeds": str(seeds), "keep": keep}
+    settings |= {"seeds": str(seeds), "keep": keep, "people": str(people)}
     options = bench.Options(threads=threads, runs=runs, case=case, settings=settings, report=output.note)
     document = bench.run(name, options)
     output.result(document, *_shown(document))

@@ -55,11 +55,17 @@ def test_measures_by_hand() -> None:
 
 
 def test_intervals_hold_the_pairs_together() -> None:
-    ceiling = [{"accuracy": a, "cpu_seconds": 30.0, "peak_bytes": 5.0, "installed": 1.0} for a in (0.5, 0.8, 0.2)]
-    ours = [{**row, "accuracy": 0.9 * row["accuracy"], "cpu_seconds": 2.0} for row in ceiling]
+    shared = {"cpu_seconds": 30.0, "peak_bytes": 5.0, "installed": 1.0}
+    ceiling = [{**shared, "accuracy": a, "personal_recall": a, "false_personal": a / 10} for a in (0.5, 0.8, 0.2)]
+    ours = [{**r, "accuracy": 0.9 * r["accuracy"], "personal_recall": r["accuracy"] + 0.1} for r in ceiling]
+    for row in ours:
+        row["cpu_seconds"] = 2.0
     figures = paired_row("best", ours, ceiling).to_dict()
-    assert figures["share_of_ceiling"] == pytest.approx(0.9)
-    assert figures["share_of_ceiling_low"] == pytest.approx(0.9)  # every pair has this ratio, so does every draw
-    assert figures["share_of_ceiling_high"] == pytest.approx(0.9)
+    for key in ("share_of_ceiling", "share_of_ceiling_low", "share_of_ceiling_high"):
+        assert figures[key] == pytest.approx(0.9)  # every pair has this ratio, so does every draw
+    for key in ("personal_recall_gain", "personal_recall_gain_low", "personal_recall_gain_high"):
+        assert figures[key] == pytest.approx(0.1)
+    assert figures["false_personal_low"] < figures["false_personal"] == pytest.approx(0.05)
+    assert figures["false_personal"] < figures["false_personal_high"]
     assert figures["ratio"] == pytest.approx(15)
     assert figures["seeds"] == figures["installed"] == 3
