@@ -1,7 +1,9 @@
 """One training on CIFAR-10, plain or offloaded, and what it took. Used by ``tables.py``.
 
 Systems: ``plain`` (PyTorch alone: unprotected, and at the same time a master without workers, since both run on the
-same processor where no accelerator is), ``T1``, ``T2``, ``T3`` (offloaded to local worker processes, T3 to four).
+same processor where no accelerator is), ``reordered`` (the same with PyTorch's own convolution in place of oneDNN's,
+whose sums have another order: how far rounding alone leads), ``T1``, ``T2``, ``T3`` (offloaded to local worker
+processes, T3 to four).
 Seconds are of processor time, the workers' included.
 """
 
@@ -24,6 +26,7 @@ from kakuri.bench.offload_networks import NETWORKS
 from kakuri.offload.places import WorkerProcess
 from kakuri.zoo.data import ImageDataset, load_cifar10
 
+PLAIN = ("plain", "reordered")
 SGD: dict[str, Any] = {"lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
 
 
@@ -77,8 +80,9 @@ System = tuple[nn.Module, torch.optim.Optimizer, Callable[[], float]]
 @contextmanager
 def _system(name: str, module: nn.Module, key_shift: bool) -> Iterator[System]:
     optimizer = torch.optim.SGD(module.parameters(), **SGD)
-    if name == "plain":
-        yield module, optimizer, time.process_time
+    if name in PLAIN:
+        with torch.backends.mkldnn.flags(enabled=name == "plain"):
+            yield module, optimizer, time.process_time
         return
     with offload.Pool.open("local:4" if name == "T3" else "local:1", threads=torch.get_num_threads()) as pool:
         plan = offload.plan(
@@ -109,7 +113,7 @@ def train(network: str, system: str, work: Work, seed: int) -> dict[str, Any]:
         with torch.no_grad():
             scores = torch.cat([model(part) for part in data.test_x.split(work.batch)])
         answered = clock()
-        counters = None if system == "plain" else offload.session_of(model).counters.to_dict()
+        counters = None if system in PLAIN else offload.session_of(model).counters.to_dict()
     answers = scores.argmax(1)
     return {
         "losses": losses,
