@@ -64,5 +64,6 @@ def workplace(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         (tmp_path / item.name).write_bytes(item.read_bytes())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(prepared.parent / "cache"))  # the user's own stays as it is
     monkeypatch.delenv("KAKURI_PASSPHRASE", raising=False)
     return tmp_path
