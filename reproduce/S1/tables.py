@@ -135,7 +135,7 @@ def draw_losses(found: Trained, networks: list[str], path: Path) -> None:
         place.set(title=network, xlabel="step", ylabel="loss")
         place.grid(alpha=0.3)
         place.legend()
-    figure.suptitle("CIFAR-10, first seed: the same curve, plain or offloaded")
+    figure.suptitle("CIFAR-10, first seed: plain, summed in another order, and offloaded")
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
