@@ -49,17 +49,21 @@ class Moments:
     def joined(self, features: Float32, labels: Int64) -> Moments:
         """With more samples, features (n, d): of new classes, or of known ones, of which they become one half."""
         means = {int(label): mean for label, mean in zip(self.labels, self.means, strict=True)}
-        covariances = dict.fromkeys(means, self.within)
-        for label in np.unique(labels).tolist():
+        met = np.unique(labels).tolist()
+        within = (len(means) - len(means.keys() & set(met))) * self.within  # a sum, for now; added to in place:
+        for label in met:  # the device has memory for few matrices of this size
             mean, covariance = _mean_and_covariance(features[labels == label])
             if label in means:
                 between = (means[label] - mean) / 2
                 mean = (means[label] + mean) / 2
-                covariance = (self.within + covariance) / 2 + np.outer(between, between)
-            means[label], covariances[label] = mean, covariance
+                covariance += self.within
+                covariance /= 2
+                covariance += np.outer(between, between)
+            means[label] = mean
+            within += covariance
         order = sorted(means)
-        total = sum((covariances[label] for label in order), np.zeros_like(self.within))
-        return Moments(np.stack([means[label] for label in order]), np.array(order), total / len(order))
+        within /= len(order)
+        return Moments(np.stack([means[label] for label in order]), np.array(order), within)
 
 
 def moments_of(features: Float32, labels: Int64) -> Moments:
@@ -73,7 +77,9 @@ def solve(moments: Moments, classes: int) -> Head:
     count, width = moments.means.shape
     middle = moments.means.mean(axis=0)
     between = moments.means - middle
-    total = moments.within + between.T @ between / count
+    total = between.T @ between
+    total /= count
+    total += moments.within
     total[np.diag_indices(width)] += _RIDGE * np.trace(total) / width + np.finfo(np.float64).tiny
     if not np.isfinite(total).all():
         raise KakuriError("KK-P37", "training diverged", where="covariance", limit="finite values")
@@ -109,7 +115,8 @@ def pack(moments: Moments, rank: int) -> dict[str, NDArray[Any]]:
 def unpack(arrays: Mapping[str, NDArray[Any]]) -> Moments:
     """The inverse of ``pack``, up to rounding and rank."""
     factor = dequantize(StoredFeatures(arrays["factor"], arrays["factor_scale"])).astype(np.float64)
-    within = factor @ factor.T + np.diag(arrays["rest"].astype(np.float64))
+    within = factor @ factor.T
+    within[np.diag_indices(len(within))] += arrays["rest"]
     means = dequantize(StoredFeatures(arrays["values"], arrays["scale"])).astype(np.float64)
     order = np.argsort(arrays["labels"], kind="stable")
     return Moments(means[order], arrays["labels"][order].astype(np.int64), within)
@@ -118,5 +125,7 @@ def unpack(arrays: Mapping[str, NDArray[Any]]) -> Moments:
 def _mean_and_covariance(features: Float32) -> tuple[Float64, Float64]:
     wide = features.astype(np.float64)
     mean = wide.mean(axis=0)
-    centred = wide - mean
-    return mean, centred.T @ centred / len(wide)
+    wide -= mean
+    covariance = wide.T @ wide
+    covariance /= len(wide)
+    return mean, covariance
