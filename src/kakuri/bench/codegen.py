@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import statistics
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,17 @@ _SUFFIXES = (".tflite", ".onnx")
 
 def run(options: Options) -> list[Row]:
     """One row per system and network. Raises KK-C23 without models; a network without C is reported and left out."""
-    files = [path for path in model_files(options.settings.get("models", "")) if options.case in path.stem]
+    return rows_of_networks(options, _case)
+
+
+def rows_of_networks(options: Options, case: Callable[[Path, Options], list[Row]]) -> list[Row]:
+    """``case`` of every chosen network. Raises KK-C23; a network that ``case`` refuses is reported and left out."""
     rows: list[Row] = []
-    for path in files:
+    for path in model_files(options.settings.get("models", "")):
+        if options.case not in path.stem:
+            continue
         try:
-            rows += _case(path, options)
+            rows += case(path, options)
         except KakuriError as error:
             options.report(f"{path.stem}: left out: {error.problem}")
     return rows

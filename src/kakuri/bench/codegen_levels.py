@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import resource
 import statistics
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from kakuri import codegen, model
-from kakuri.bench.codegen import model_files
+from kakuri.bench.codegen import rows_of_networks
+from kakuri.bench.codegen_program import timed_runs
 from kakuri.bench.rows import Options, Row
 from kakuri.codegen.examples import random_inputs
 from kakuri.codegen.form import LEVELS, PERMUTED
-from kakuri.errors import KakuriError
 from kakuri.trust import SystemEntropy
 
 _PER_TURN = 5
@@ -29,15 +28,7 @@ _PER_TURN = 5
 
 def run(options: Options) -> list[Row]:
     """One row per network and level. Raises KK-C23 without models."""
-    rows: list[Row] = []
-    for path in model_files(options.settings.get("models", "")):
-        if options.case not in path.stem:
-            continue
-        try:
-            rows += _case(path, options)
-        except KakuriError as error:
-            options.report(f"{path.stem}: left out: {error.problem}")
-    return rows
+    return rows_of_networks(options, _case)
 
 
 def _case(path: Path, options: Options) -> list[Row]:
@@ -90,10 +81,6 @@ def _command(parts: tuple[str, ...], runs: int, *, sealed: bool) -> list[str]:
 def _cpu_seconds(command: list[str]) -> tuple[list[tuple[float, float]], float]:
     """(elapsed, busy) of every run, and the processor time of the whole process. Raises KK-C22."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    times = timed_runs(command)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        raise KakuriError("KK-C22", "a measured process stopped", where=command[0], got=f"exit {done.returncode}")
-    total = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    lines = [line.split() for line in done.stdout.splitlines()]
-    return [(float(elapsed), float(busy)) for elapsed, busy in lines], total
+    return times, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -9,14 +9,14 @@ beside it (above 1 by what sharing costs, waiting included). The outputs of both
 from __future__ import annotations
 
 import statistics
-import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from kakuri import codegen, model
-from kakuri.bench.codegen import model_files
+from kakuri.bench.codegen import rows_of_networks
+from kakuri.bench.codegen_program import timed_runs
 from kakuri.bench.rows import Options, Row
 from kakuri.codegen.examples import random_inputs
 from kakuri.errors import KakuriError
@@ -26,18 +26,9 @@ _PER_TURN = 5
 
 def run(options: Options) -> list[Row]:
     """Two rows per network. Raises KK-C23 without models and KK-C21 for fewer than two threads."""
-    files = model_files(options.settings.get("models", ""))
     if options.threads == 1:
         raise KakuriError("KK-C21", "nothing to share", got=f"{options.threads} threads", hint="--threads 2")
-    rows: list[Row] = []
-    for path in files:
-        if options.case not in path.stem:
-            continue
-        try:
-            rows += _case(path, options)
-        except KakuriError as error:
-            options.report(f"{path.stem}: left out: {error.problem}")
-    return rows
+    return rows_of_networks(options, _case)
 
 
 def _case(path: Path, options: Options) -> list[Row]:
@@ -56,7 +47,7 @@ def _case(path: Path, options: Options) -> list[Row]:
         for turn in range(max(1, options.runs)):
             options.report(f"{path.stem}: turn {turn + 1} of {options.runs}")
             for count, command in zip(numbers, commands, strict=True):
-                times[count] += _seconds(command)
+                times[count] += timed_runs(command)
         if (Path(folder) / "1" / "out").read_bytes() != (Path(folder) / str(options.threads) / "out").read_bytes():
             raise KakuriError("KK-C22", "threads changed the outputs", where=path.stem)
     one, many = (_figures(times[count]) for count in numbers)
@@ -77,12 +68,3 @@ def _figures(times: list[tuple[float, float]]) -> dict[str, float]:
         "latency_min_seconds": min(elapsed),
         "cpu_seconds": statistics.median(busy),
     }
-
-
-def _seconds(command: list[str]) -> list[tuple[float, float]]:
-    """(elapsed, busy) of every run. Raises KK-C22."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-    if done.returncode:
-        raise KakuriError("KK-C22", "a measured process stopped", where=command[0], got=f"exit {done.returncode}")
-    lines = [line.split() for line in done.stdout.splitlines()]
-    return [(float(elapsed), float(busy)) for elapsed, busy in lines]

@@ -9,10 +9,7 @@ Source: Free Spoken Digit Dataset; log-mel spectrograms by ``kakuri.personal.inp
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +17,9 @@ import numpy as np
 import onnx_ir as ir
 
 from kakuri import model, personal
-from kakuri.bench.paired import paired_row
 from kakuri.bench.personal_protocol import PERSONAL_SHARE_OF_TEST, trained_model
-from kakuri.bench.personal_runs import MODES, Mode, Task, device_run, kept
+from kakuri.bench.personal_rows import Run, rows_of_modes
+from kakuri.bench.personal_runs import Mode, Task, device_run
 from kakuri.bench.rows import Options, Row
 from kakuri.personal.dataset import Int64, UInt8
 from kakuri.personal.inputs.sound import read_sound
@@ -57,26 +54,14 @@ class Digits:
 
 def run(options: Options) -> list[Row]:
     """One row per case. Raises KK-D20 without the recordings."""
-    seeds = int(options.settings.get("seeds", "2"))
     speakers = load_fsdd()
-    results: dict[str, list[dict[str, float]]] = {mode.name: [] for mode in MODES}
-    with ExitStack() as stack:
-        given = options.settings.get("keep")
-        folder = Path(given or stack.enter_context(tempfile.TemporaryDirectory(prefix="kakuri-digits-")))
-        folder.mkdir(parents=True, exist_ok=True)
-        for seed in range(seeds):
-            data = digits(speakers, seed)
-            net = trained_model(data.general, VIEWS, seed, folder / f"digits-server-{seed}.onnx")
-            for mode in MODES:
-                path = folder / f"digits-device-{seed}-{mode.name}.json"
-                made = kept(path, partial(_made, mode, data, net, seed))
-                flat = {**made.pop("measures"), **made}
-                results[mode.name].append(flat)
-                options.report(
-                    f"seed {seed}, {mode.name}: general {flat['general_accuracy']:.3f}, "
-                    f"own {flat['personal_recall']:.3f}, {flat['cpu_seconds']:.1f} s"
-                )
-    return [paired_row(name, rows, results["resume-100"]) for name, rows in results.items() if options.case in name]
+
+    def prepare(seed: int, folder: Path) -> Run:
+        data = digits(speakers, seed)
+        net = trained_model(data.general, VIEWS, seed, folder / f"digits-server-{seed}.onnx")
+        return lambda mode: _made(mode, data, net, seed)
+
+    return rows_of_modes(options, "digits-device", prepare)
 
 
 def digits(speakers: dict[str, list[list[bytes]]], seed: int) -> Digits:

@@ -119,4 +119,4 @@ def test_the_recommended_way_through_package_and_confined_child(tmp_path: Path) 
     assert made.share_of_bytes == pytest.approx(made.handed_bytes / (9 * trained.nbytes))
     assert made.share_of_bytes <= 0.05
     assert 0 < made.cpu_seconds < 60
-    assert 20 << 20 < made.peak_bytes < 200 << 20  # torch alone would take more
+    assert 20 << 20 < made.peak_bytes < 150 << 20  # torch alone would take more
