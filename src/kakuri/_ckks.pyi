@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 def ntt_primes(log_n: int, bits: Sequence[int], ring: str = "standard") -> list[int]:
-    """Distinct primes, 1 mod 2N (mod 4N for "conjugate_invariant"), each the unused one nearest to 2**bits[i] and
-    below 2^50."""
+    """Distinct primes, 1 mod 2N (mod 4N for "conjugate_invariant") and below 2^50, each the largest unused one below
+    2**bits[i] or, where that is more than a thousandth away, the unused one nearest to it."""
 
 def max_log_qp(log_n: int) -> float:
     """Largest log2(Q P) at 128-bit security: the stricter of the HE standard and eprint 2024/463 (Table 5.2)."""

@@ -21,6 +21,10 @@ u64 power_mod(u64 base, u64 exponent, u64 n) {
     return result;
 }
 
+// A prime below its power of two by at most this part is preferred to a nearer one above, which takes a bit more per
+// residue and makes two words of a uniform stream out of one (uniform.hpp).
+constexpr u64 kJustBelow = 1024;
+
 bool witnesses_compositeness(u64 witness, u64 n) {
     const int twos = std::countr_zero(n - 1);
     u64 x = power_mod(witness, (n - 1) >> twos, n);
@@ -55,8 +59,8 @@ std::vector<u64> ntt_primes(Ring ring, std::span<const int> bits) {
         const auto usable = [&](u64 p) {
             return is_prime(p) && std::find(primes.begin(), primes.end(), p) == primes.end();
         };
-        // Candidates 1 + k step on both sides of the target, nearest first; a prime more than a factor 2 away no longer
-        // has the size that was asked for.
+        // Candidates 1 + k step: those just below the target first, then both sides, nearest first; a prime more than a
+        // factor 2 away no longer has the size that was asked for.
         const u64 lowest = std::max(target / 2, u64{2});
         const u64 highest = std::min(2 * target, limit - 1);
         u64 below = target / step * step + 1;
@@ -65,7 +69,8 @@ std::vector<u64> ntt_primes(Ring ring, std::span<const int> bits) {
         if (above <= target) above += step;
         u64 found = 0;
         while (found == 0 && (below >= lowest || above <= highest)) {
-            const bool take_below = below >= lowest && (above > highest || target - below <= above - target);
+            const bool take_below = below >= lowest && (target - below <= target / kJustBelow || above > highest ||
+                                                        target - below <= above - target);
             const u64 candidate = take_below ? below : above;
             if (take_below)
                 below -= std::min(below, step);

@@ -148,25 +148,33 @@ Seed Reader::seed() {
 }
 
 void Reader::residues(u64* values, std::size_t n, const Modulus& modulus) {
+    constexpr std::size_t kGroup = 8;  // residues, which take `width` bytes
     const ByteSpan packed = bytes(packed_bytes(n, modulus.bits), "residues");
     const auto width = static_cast<std::size_t>(modulus.bits);
     const u64 mask = (u64{1} << modulus.bits) - 1;
-    u64 largest = 0;
-    // Eight residues take `width` bytes; each lies within the eight bytes from its first one on. The last group is read from a
-    // copy with room behind it.
+    std::size_t byte[kGroup];
+    int shift[kGroup];
+    for (std::size_t k = 0; k < kGroup; ++k) {
+        byte[k] = k * width / 8;
+        shift[k] = static_cast<int>(k * width % 8);
+    }
+    u64 above = 0;  // the highest bit is set once a residue is above q - 1
+    // Each residue lies within the eight bytes from its first one on. The last group is read from a copy with room behind
+    // it.
     const auto group = [&](const std::uint8_t* in, u64* out) {
-        for (std::size_t k = 0; k < 8; ++k) {
+#pragma GCC unroll 8
+        for (std::size_t k = 0; k < kGroup; ++k) {
             u64 word;
-            std::memcpy(&word, in + k * width / 8, sizeof word);
-            out[k] = word >> (k * width % 8) & mask;
-            largest = std::max(largest, out[k]);
+            std::memcpy(&word, in + byte[k], sizeof word);
+            out[k] = word >> shift[k] & mask;
+            above |= modulus.q - 1 - out[k];
         }
     };
-    for (std::size_t i = 0; i + 8 < n; i += 8) group(packed.data() + i / 8 * width, values + i);
-    std::uint8_t last[sizeof(u64) * 8 + sizeof(u64)] = {};
-    std::memcpy(last, packed.data() + (n - 8) / 8 * width, width);
-    group(last, values + n - 8);
-    if (largest >= modulus.q)
+    for (std::size_t i = 0; i + kGroup < n; i += kGroup) group(packed.data() + i / kGroup * width, values + i);
+    std::uint8_t last[sizeof(u64) * kGroup + sizeof(u64)] = {};
+    std::memcpy(last, packed.data() + (n - kGroup) / kGroup * width, width);
+    group(last, values + n - kGroup);
+    if (above >> 63 != 0)
         throw malformed("KK-F46", "a residue is not below its prime", "residues", "", std::to_string(modulus.q));
 }
 

@@ -33,9 +33,9 @@ def kind_of(path: Path) -> Kind:
         head = file.read(_HEAD_BYTES)
     if is_secret(head):
         return Kind.SECRET
-    if head[:4] == b"KKQ1":
+    if head[:4] == b"KKQ2":
         return Kind.QUERY
-    if head[:4] == b"KKA1":
+    if head[:4] == b"KKA2":
         return Kind.ANSWER
     if head.startswith(b"kakuri-session-1\n"):
         return Kind.SESSION

@@ -12,17 +12,24 @@ def is_prime(n: int) -> bool:
     return n > 1 and all(n % d for d in range(2, int(n**0.5) + 1))
 
 
-@given(log_n=st.integers(4, 7), bits=st.lists(st.integers(16, 26), min_size=1, max_size=3))
-def test_ntt_primes_are_the_nearest_unused_ones(log_n: int, bits: list[int]) -> None:
+@given(log_n=st.integers(4, 7), bits=st.lists(st.integers(16, 26), min_size=1, max_size=4))
+def test_ntt_primes_are_just_below_or_the_nearest_unused_ones(log_n: int, bits: list[int]) -> None:
     primes = _ckks.ntt_primes(log_n, bits)
     step = 2 << log_n
     for i, (p, b) in enumerate(zip(primes, bits, strict=True)):
         assert p % step == 1
         assert is_prime(p)
+        just_below = range(2**b - 2**b // 1024, 2**b)
         distance = abs(p - 2**b)
-        start = (2**b - distance) // step * step + 1
-        nearer = [c for c in range(start, 2**b + distance, step) if abs(c - 2**b) < distance]
-        assert not [c for c in nearer if is_prime(c) and c not in primes[:i]]
+        farthest = 2**b if p in just_below else 2**b + distance
+        better = range(2**b - distance + 1, farthest)
+        candidates = [*range(better.start, better.stop), *just_below] if p > 2**b else better
+        assert not [c for c in candidates if c % step == 1 and is_prime(c) and c not in primes[:i]]
+
+
+def test_a_prime_of_a_usual_size_takes_no_bit_more_than_asked_for() -> None:
+    bits = [41, 40, 40, 40, 42]
+    assert [p.bit_length() for p in _ckks.ntt_primes(13, bits, "conjugate_invariant")] == bits
 
 
 def test_ntt_primes_stay_below_two_to_the_fifty() -> None:

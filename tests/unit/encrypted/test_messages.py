@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 
 import pytest
 from hypothesis import given
@@ -45,21 +46,17 @@ def test_every_truncation_is_noticed():
 
 def test_forged_lengths_allocate_nothing():
     """A valid checksum over a length field that promises more than there is."""
-    import hashlib
-
     for offset in (8, 44):  # ciphertext count, first length
-        body = bytearray(Query(1, DIGEST, (b"ab", b"cde")).to_bytes()[:-32])
+        body = bytearray(Query(1, DIGEST, (b"ab", b"cde")).to_bytes()[:-4])
         body[offset : offset + 4] = b"\xff\xff\xff\xff"
         with pytest.raises(KakuriError, match="KK-F41"):
-            Query.from_bytes(bytes(body) + hashlib.sha256(body).digest())
+            Query.from_bytes(bytes(body) + zlib.crc32(body).to_bytes(4, "little"))
 
 
 def test_mutations_with_valid_checksum_are_refused_or_parsed():
     """100,000 random edits, each given a right checksum so that the parser behind it is reached."""
-    import hashlib
-
     chooser = random.Random(7)
-    original = Query(2, DIGEST, (b"0123456789", b"", b"abc")).to_bytes()[:-32]
+    original = Query(2, DIGEST, (b"0123456789", b"", b"abc")).to_bytes()[:-4]
     parsed = 0
     refused: set[str] = set()
     for _ in range(100_000):
@@ -76,7 +73,7 @@ def test_mutations_with_valid_checksum_are_refused_or_parsed():
                 case _:
                     at = chooser.randrange(len(body))
                     body[at:at] = chooser.randbytes(chooser.randrange(1, 9))
-        data = bytes(body) + hashlib.sha256(body).digest()
+        data = bytes(body) + zlib.crc32(body).to_bytes(4, "little")
         try:
             query = Query.from_bytes(data)
         except KakuriError as error:
