@@ -6,8 +6,8 @@
 //   3.2; the butterfly order is that of the "special FFT" over the orbit of 5.
 #pragma once
 
-#include <complex>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -26,8 +26,9 @@ public:
 private:
     bool folded_;
     std::size_t slots_;
-    int log_slots_;
-    std::vector<std::complex<double>> twiddles_;  // stage of half-length h at [h - 1, 2h - 1)
+    std::vector<double> cosines_;  // of the factors; stage of half-length h at [h - 1, 2h - 1)
+    std::vector<double> sines_;
+    std::vector<std::uint32_t> reversed_;  // indices with their bits in reverse order
 };
 
 }  // namespace kakuri::ckks

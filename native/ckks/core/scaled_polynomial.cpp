@@ -35,6 +35,7 @@ ScaledPolynomial::ScaledPolynomial(const Context& context, std::span<const doubl
                      "2^" + text(log_modulus - 1), "use a smaller scale or a higher level"});
     coefficients_.reserve(real.size());
     for (double c : real) coefficients_.push_back(rounded(c * scale));
+    if (bits < 62) largest_ = static_cast<u64>(std::nearbyint(largest * scale));
 }
 
 bool ScaledPolynomial::is_zero() const {
@@ -51,10 +52,17 @@ void ScaledPolynomial::make_symmetric() {
 
 void ScaledPolynomial::residues(const Context& context, int prime, u64* out) const {
     const Modulus& m = context.modulus(prime);
-    for (std::size_t i = 0; i < coefficients_.size(); ++i) {
-        out[i] = m.reduce_signed(coefficients_[i].mantissa);
-        if (coefficients_[i].exponent != 0)
-            out[i] = m.multiply(out[i], m.power(2, static_cast<u64>(coefficients_[i].exponent)));
+    if (largest_ < m.q) {
+        for (std::size_t i = 0; i < coefficients_.size(); ++i) {
+            const i64 value = coefficients_[i].mantissa;
+            out[i] = static_cast<u64>(value) + (static_cast<u64>(value >> 63) & m.q);
+        }
+    } else {
+        for (std::size_t i = 0; i < coefficients_.size(); ++i) {
+            out[i] = m.reduce_signed(coefficients_[i].mantissa);
+            if (coefficients_[i].exponent != 0)
+                out[i] = m.multiply(out[i], m.power(2, static_cast<u64>(coefficients_[i].exponent)));
+        }
     }
     context.to_ntt(prime, out);
 }

@@ -31,6 +31,7 @@ private:
     };
     static Coefficient rounded(double value);
     std::vector<Coefficient> coefficients_;
+    u64 largest_ = ~u64{0};  // of |coefficients|; this where one does not fit a mantissa
 };
 
 }  // namespace kakuri::ckks
