@@ -241,13 +241,18 @@ def _calibrate(net: ir.Model, network: Network, samples: NDArray[np.floating[Any
         )
         return Calibration((-math.inf, math.inf), {}, {}, 8.0)
     inputs = np.asarray(samples, dtype=np.float32)
-    values = model.reference_values(net, inputs, network.value_names()[1:])
-    values[network.input_name] = inputs
-    largest = {name: float(np.abs(v).max()) for name, v in values.items()}
-    typical = {name: float(np.sqrt(np.square(v, dtype=np.float64).mean())) for name, v in values.items()}
-    answers = np.asarray(values[network.output_name], dtype=np.float64).reshape(len(inputs), -1)
+    names = network.value_names()
+    largest, squares = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
+    answers: list[NDArray[np.float64]] = []
+    for sample, row in zip(inputs, model.reference_rows(net, inputs, names[1:]), strict=True):
+        for name, array in {network.input_name: sample, **row}.items():
+            value = np.asarray(array, dtype=np.float32).reshape(-1)
+            largest[name] = max(largest[name], float(np.abs(value).max()))
+            squares[name] += float(value @ value) / len(value)
+        answers.append(np.asarray(row[network.output_name], dtype=np.float64).reshape(1, -1))
+    typical = {name: math.sqrt(total / len(inputs)) for name, total in squares.items()}
     bounds = (float(inputs.min()), float(inputs.max()))
-    return Calibration(bounds, largest, typical, largest[network.output_name], answers)
+    return Calibration(bounds, largest, typical, largest[network.output_name], np.concatenate(answers))
 
 
 def _multiplexed(

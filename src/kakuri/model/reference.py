@@ -40,8 +40,15 @@ def reference_outputs(net: ir.Model, inputs: ArrayLike) -> NDArray[np.generic]:
 def reference_values(net: ir.Model, inputs: ArrayLike, names: Iterable[str]) -> dict[str, NDArray[np.generic]]:
     """Named values inside ``net`` for a batch: name -> (B, ...). Raises as ``reference_outputs``, and KK-M14 (name)."""
     wanted = list(dict.fromkeys(names))
-    rows = list(_run(net, inputs, wanted))
-    return {name: np.concatenate([row[index] for row in rows]) for index, name in enumerate(wanted)}
+    rows = list(reference_rows(net, inputs, wanted))
+    return {name: np.concatenate([row[name] for row in rows]) for name in wanted}
+
+
+def reference_rows(net: ir.Model, inputs: ArrayLike, names: Iterable[str]) -> Iterator[dict[str, NDArray[np.generic]]]:
+    """The same for one sample after the other: name -> (1, ...). A large batch's values need not be held at once."""
+    wanted = list(dict.fromkeys(names))
+    for row in _run(net, inputs, wanted):
+        yield dict(zip(wanted, row, strict=True))
 
 
 def calibrate(net: ir.Model, inputs: ArrayLike) -> dict[str, tuple[float, float]]:
@@ -54,8 +61,8 @@ def calibrate(net: ir.Model, inputs: ArrayLike) -> dict[str, tuple[float, float]
         return {}
     low = dict.fromkeys(names, np.inf)
     high = dict.fromkeys(names, -np.inf)
-    for row in _run(net, inputs, names):
-        for name, array in zip(names, row, strict=True):
+    for row in reference_rows(net, inputs, names):
+        for name, array in row.items():
             low[name] = min(low[name], float(array.min()))
             high[name] = max(high[name], float(array.max()))
     return {name: (low[name], high[name]) for name in names}

@@ -25,7 +25,7 @@ from kakuri.encrypted.multiplexed.steps import Assignment
 from kakuri.encrypted.network import Network, Polynomial
 from kakuri.errors import KakuriError
 
-MUCH_DEARER = 1.25  # the other ring of the same size: an operation differs by less
+MUCH_DEARER = 1.25  # the other ring of the same size, after any stage: an operation differs by less
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _best(
     outline = chains(Outline(graph, typical).write)
     if not outline.possible(wanted.tolerance):
         return _why(outline)
-    most = math.inf if rival is None else MUCH_DEARER * rival.assignment.price
+    most = () if rival is None else tuple(MUCH_DEARER * price for price in rival.assignment.prices)
     try:
         assignment = lay_out(graph, log_n, slots_of(log_n, ring), most=most)
     except KakuriError as error:

@@ -7,7 +7,7 @@ Guarantees: a design, the network and the chain determine the program; prices an
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,7 @@ class Design:
 
 
 def lay_out(
-    graph: Graph, log_n: int, slots: int, choices: Mapping[str, str] | None = None, most: float = math.inf
+    graph: Graph, log_n: int, slots: int, choices: Mapping[str, str] | None = None, most: Sequence[float] = ()
 ) -> Assignment:
     """Layouts for one ring: searched, or as chosen before. most: see ``search``."""
     limb_bytes = (1 << log_n) * 6

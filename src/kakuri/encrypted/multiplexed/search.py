@@ -8,7 +8,7 @@ Does not guarantee: the optimum; a state that is dear now and cheap later can fa
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kakuri.encrypted.multiplexed.moves import Moves
@@ -25,7 +25,11 @@ class _State:
     placed: dict[str, Placed]
     steps: tuple[Step, ...]
     choices: dict[str, str]
-    price: float
+    prices: tuple[float, ...]
+
+    @property
+    def price(self) -> float:
+        return self.prices[-1] if self.prices else 0.0
 
     def live(self, values: set[str]) -> bytes:
         """Names the layouts that later stages can see."""
@@ -39,17 +43,19 @@ def search(
     *,
     max_query_ciphertexts: int,
     choices: Mapping[str, str] | None = None,
-    most: float = math.inf,
+    most: Sequence[float] = (),
 ) -> Assignment:
-    """Raises KK-E14 when no candidate layout fits some stage, or none whose price is at most ``most``."""
+    """most: of the price up to the end of every stage. Raises KK-E14 when no candidate layout fits some stage, or none
+    within ``most``."""
     moves = Moves(graph, slots, prices)
-    beam = [_State({}, (), {}, 0.0)]
+    beam = [_State({}, (), {}, ())]
     for i, stage in enumerate(graph.stages):
         needed = {name for later in graph.stages[i + 1 :] for name in graph.sources[later.name]} | {graph.output}
         best: dict[bytes, _State] = {}
+        limit = most[i] if most else math.inf
         for state in beam:
             for move in moves.of(stage, state.placed, only=None if choices is None else choices.get(stage.name, "")):
-                if move.query_ciphertexts > max_query_ciphertexts or state.price + move.price > most:
+                if move.query_ciphertexts > max_query_ciphertexts or state.price + move.price > limit:
                     continue
                 placed = dict(state.placed)
                 for step in move.steps:
@@ -60,7 +66,7 @@ def search(
                     placed,
                     (*state.steps, *move.steps),
                     {**state.choices, stage.name: move.name},
-                    state.price + move.price,
+                    (*state.prices, state.price + move.price),
                 )
                 key = grown.live(needed)
                 if key not in best or grown.price < best[key].price:
@@ -76,4 +82,4 @@ def search(
             )
         beam = sorted(best.values(), key=lambda s: s.price)[:BEAM]
     winner = beam[0]
-    return Assignment(winner.steps, winner.choices, winner.price, graph.output)
+    return Assignment(winner.steps, winner.choices, winner.prices, graph.output)

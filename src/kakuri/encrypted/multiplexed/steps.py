@@ -100,11 +100,12 @@ Step = Gather | Transform | PoolFold | Activation | Addition
 
 @dataclass(frozen=True)
 class Assignment:
-    """choices: layer name -> name of the candidate, which reproduces the steps without a search. price: nanoseconds."""
+    """choices: layer name -> name of the candidate, which reproduces the steps without a search. prices: nanoseconds up
+    to the end of every stage."""
 
     steps: tuple[Step, ...]
     choices: dict[str, str]
-    price: float
+    prices: tuple[float, ...]
     output: str
 
     def placed(self, value: str) -> Placed:
