@@ -182,6 +182,8 @@ private:
             results.push_back(evaluator_->rotate_sum(a, step.arguments));
         else if (step.operation == "AddPlain")
             results.push_back(evaluator_->add_plain(a, plains_.at(a.level)));
+        else if (step.operation == "AddScalar")
+            results.push_back(evaluator_->add_scalar(a, 0.5));
         else if (step.operation == "MultiplyPlain")
             results.push_back(evaluator_->multiply_plain(a, plains_.at(a.level)));
         else if (step.operation == "Square")
