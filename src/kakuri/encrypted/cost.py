@@ -24,13 +24,14 @@ PROCESS_BYTES = 150 << 20  # resident with Python, NumPy, ONNX and ONNX Runtime,
 @dataclass(frozen=True)
 class Memory:
     """Resident bytes, at its peak, of a process that planned, built and answers. keys: unpacked. diagonals, plains:
-    encoded. ciphertexts: as many as live at once. program: constants as real numbers, twice, since compiling leaves as
-    many freed pages behind. process: everything else."""
+    encoded. ciphertexts: as many as live at once. messages: the query as it came, and cut up. program: constants as
+    real numbers, twice, since compiling leaves as many freed pages behind. process: everything else."""
 
     keys: int
     diagonals: int
     plains: int
     ciphertexts: int
+    messages: int
     program: int
     process: int = PROCESS_BYTES
 
@@ -58,15 +59,16 @@ def sizes(chain: Chain, compiled: Compiled) -> Sizes:
     levels = [*program.rotations.values()]
     if program.relinearization_level is not None:
         levels.append(program.relinearization_level)
+    query_bytes = len(program.inputs) * _limb_bits(chain, chain.top_level) // 8
     return Sizes(
         evaluation_key_bytes=sum(_key_bits(chain, level) for level in levels) // 8,
-        query_bytes=len(program.inputs) * _limb_bits(chain, chain.top_level) // 8,
+        query_bytes=query_bytes,
         answer_bytes=len(program.outputs) * 2 * _limb_bits(chain, compiled.output_level) // 8,
-        memory=_memory(chain, program, levels),
+        memory=_memory(chain, program, levels, query_bytes),
     )
 
 
-def _memory(chain: Chain, program: Program, key_levels: Sequence[int]) -> Memory:
+def _memory(chain: Chain, program: Program, key_levels: Sequence[int], query_bytes: int) -> Memory:
     limb, special = chain.n * _WORD, len(chain.special_moduli)
     slots = [len(spec.entries) * chain.slots * _WORD for spec in program.transforms]
     return Memory(
@@ -74,6 +76,7 @@ def _memory(chain: Chain, program: Program, key_levels: Sequence[int]) -> Memory
         diagonals=sum(n * (spec.level + 1 + special) for n, spec in zip(slots, program.transforms, strict=True)),
         plains=sum((plain.level + 1) * limb for plain in program.plains),
         ciphertexts=peak_registers(program) * (chain.top_level + 1) * 2 * limb,
+        messages=2 * query_bytes,
         program=2 * (sum(slots) + sum(plain.values.nbytes for plain in program.plains)),
     )
 
