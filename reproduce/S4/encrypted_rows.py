@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,14 @@ from rich.table import Table
 
 from kakuri import encrypted, model
 from kakuri.encrypted import EncryptedPlan
+from kakuri.errors import KakuriError
 from kakuri.zoo import weights
 from kakuri.zoo.data import ImageDataset
 from kakuri.zoo.preprocessing import PREPROCESSING
 
 COLUMNS = ("hmulplain", "hsquare", "rotation", "relinearize", "rescale")
 LOG_N = 14  # the document's 8,192 slots
+PRECISION_BITS = 6  # after the binary point, in its packings; it names none
 
 #: Where the printed value is not what its own formulas give (S4 table 4.1); (network, activation, packing, column).
 Misprints = Mapping[tuple[str, str, str, str], str]
@@ -50,11 +53,19 @@ def documents(dataset: str) -> list[dict[str, str]]:
 
 
 def plan_of(document: Mapping[str, str], packing: str, calibration: npt.NDArray[np.float32]) -> EncryptedPlan:
-    """A plan of the shipped network of a printed row; the document's packings use its ring and count as it counts."""
+    """A plan of the shipped network of a printed row. The document's packings count as it counts and use its ring, or
+    the next one where that leaves too little precision."""
     net = model.load(weights.path(shipped_name(document["network"], document["activation"])))
-    if packing in {"batch", "channel"}:
-        return encrypted.plan(net, packing=packing, calibration=calibration, log_n=LOG_N, drop_unneeded=False)
-    return encrypted.plan(net, packing=packing, calibration=calibration)
+    if packing not in {"batch", "channel"}:
+        return encrypted.plan(net, packing=packing, calibration=calibration)
+    settings: dict[str, Any] = {"packing": packing, "precision_bits": PRECISION_BITS, "drop_unneeded": False}
+    in_ring = partial(encrypted.plan, net, calibration=calibration, **settings)
+    try:
+        return in_ring(log_n=LOG_N)
+    except KakuriError as error:
+        if error.code != "KK-E20":
+            raise
+        return in_ring(log_n=LOG_N + 1)
 
 
 def counts(plan: EncryptedPlan) -> dict[str, int]:
