@@ -7,9 +7,9 @@
 
 namespace kakuri::blinding {
 
-// Looks at all b rows of x.
+// Looks at all rows of x as they are.
 template <typename T>
-void look_at(const T* x, std::size_t b, Look<T>& look, int threads);
+void look_at(const T* x, Look<T>& look, int threads);
 
 // What variances are made of: factors of the operand's first and second weighted squares and of the answer's plain ones.
 struct Variance {
@@ -23,7 +23,6 @@ struct Variance {
 // mean(w) + drift_i: w_i sums the squares of rounding and answer, drift_i those of drift, if there are two weights.
 // Infinite when anything is not a number.
 template <typename S, typename A>
-double worst_residual(const LookAt<S>& seen, const LookAt<A>& answer, std::size_t b, std::size_t k,
-                      const Variance& variance);
+double worst_residual(const LookAt<S>& seen, const LookAt<A>& answer, std::size_t k, const Variance& variance);
 
 }  // namespace kakuri::blinding

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 @dataclass
 class Counters:
     """blindings, unblindings: of tensors of a batch. weight_blindings: of W (with its velocity and gradient), first one
-    and rotations included. moved_elements: of batches; weight_elements: of weights; both directions.
+    and rotations included. moved_elements: of batches, and gradients that came back for themselves; weight_elements: of
+    weights; both directions.
     offloaded_flops: of the model's products on untrusted workers (added rows do not count), two for a multiplication
     with its addition.
     *_seconds: time of the master; *_cpu_seconds: its processor time, all threads together. What verification looks at
