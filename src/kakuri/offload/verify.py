@@ -194,10 +194,6 @@ class _Side:
         else:
             self.g, self.g_noise = added, added_noise
 
-    def take_gradient(self, gradient: Tensor) -> None:
-        """G (n, m) as the worker has it: nothing rounded since but its unblinding, which ``fits`` allows for."""
-        self.g, self.g_noise = self.probe @ gradient.double().T, np.zeros(self.w.shape[1])
-
     def step(self, step: SgdStep) -> None:
         if self.g is None:
             raise KakuriError("KK-O31", "a step without a gradient", hint="call backward before optimizer.step")
@@ -229,8 +225,12 @@ class _Side:
         if matrix is None or expected is None:
             return matrix is expected
         wide = matrix.double()
-        sigma = u * np.sqrt(self._shared(noise) + 16.0 * self._shared(wide.square().sum(1).numpy()))
-        return bool((np.abs((self.probe @ wide.T - expected).numpy()) <= SIGMAS * sigma).all())
+        return self.close((self.probe @ wide.T).numpy(), expected, noise + 16.0 * wide.square().sum(1).numpy(), u)
+
+    def close(self, found: Doubles, expected: Tensor, noise: Doubles, u: float) -> bool:
+        """found, expected (k, n); noise (n,): variances in units of u^2."""
+        limit = (SIGMAS * u) ** 2 * self._shared(noise)
+        return bool(((found - expected.numpy()) ** 2 <= limit).all())
 
 
 class Fingerprint:
@@ -346,13 +346,19 @@ class Fingerprint:
 
     def gradient_is_right(self, gradient: Tensor) -> bool:
         """G (n, m) fetched from a worker; when it is right, the step needs no other."""
-        side = self._backward
-        if not side.fits(gradient.T, side.g, side.g_noise, self._u):
+        front, back = self._forward, self._backward
+        assert back.g is not None  # a backward pass went before
+        look = front.answer(len(gradient), torch.float64)
+        look.add_factors(back.probe.numpy(), np.ones(len(gradient)))
+        pass_over(gradient.double(), look)
+        sums, found = look.crossed(), look.dots.astype(np.float64, copy=False)
+        assert sums is not None  # they were asked for
+        if not back.close(sums[:-1], back.g, back.g_noise + 16.0 * sums[-1], self._u):
             return False
-        if self.wants_gradient:
-            self._forward.take_gradient(gradient)
-        side = self._forward
-        return side.fits(gradient, side.g, side.g_noise, self._u)
+        if front.g is None:
+            front.g, front.g_noise = torch.from_numpy(found), np.zeros(len(gradient))  # as the worker has it
+            return True
+        return front.close(found, front.g, front.g_noise + 16.0 * look.squares[-1], self._u)
 
     def _look(self, x: Tensor, *, back: bool, other: Seen | None) -> Seen:
         look = self.ask(len(x), back=back, other=other)
