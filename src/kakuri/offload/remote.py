@@ -217,7 +217,8 @@ class Remote:
         if self._fingerprint.wants_gradient:
             self._checked_gradient("verification")
         self._until_right("step", lambda: self._ask(Op.STEP, step.flags(), (), step.floats(), wants=0), lambda _: True)
-        self._fingerprint.step(step)
+        with self._session.counters.timed("verification"):
+            self._fingerprint.step(step)
         if self._journal is not None:
             self._journal.add_step(step)
 
