@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -111,9 +110,7 @@ struct OwnedLook {
 
     // The rows' squares without weights.
     const T* plain() const { return squares.get() + look.at.w * look.at.rows; }
-    double total() const {
-        return squares ? std::accumulate(plain(), plain() + look.at.rows, 0.0) : 0.0;
-    }
+    double total() const { return squares ? sum_of(plain(), look.at.rows) : 0.0; }
     bool finite() const {
         return std::all_of(dots.get(), dots.get() + (dots ? look.at.rows * look.at.k : 0), [](T dot) { return std::isfinite(dot); });
     }

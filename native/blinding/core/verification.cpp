@@ -48,27 +48,25 @@ double worst_residual(const LookAt<S>& seen, const LookAt<A>& answer, std::size_
     const S* const drift = squares_of(seen, seen.w > 1 ? 1 : 0);
     const A* const plain = squares_of(answer, answer.w);
     const double of_drift = seen.w > 1 ? variance.of_drift : 0.0;
-    double mean = 0.0;
-    for (std::size_t i = 0; i < b; ++i)
-        mean += static_cast<double>(rounding[i]) * variance.of_rounding + static_cast<double>(plain[i]) * variance.of_answer;
-    mean /= static_cast<double>(std::max<std::size_t>(b, 1));
-    if (!std::isfinite(mean)) return std::numeric_limits<double>::infinity();
-    double worst = 0.0, sum = 0.0;  // the sum is not finite when any residual is not
+    const double mean = (sum_of(rounding, b) * variance.of_rounding + sum_of(plain, b) * variance.of_answer) /
+                        static_cast<double>(std::max<std::size_t>(b, 1));
+    double worst = 0.0;
+    bool finite = std::isfinite(mean);
     for (std::size_t i = 0; i < b; ++i) {
         double residual = 0.0;
         for (std::size_t q = 0; q < k; ++q) {
             const double difference =
                 static_cast<double>(answer.dots[q * b + i]) - static_cast<double>(seen.dots[q * b + i]);
             residual = std::max(residual, difference * difference);
-            sum += difference;
+            finite &= difference * 0.0 == 0.0;
         }
         const double whole = static_cast<double>(rounding[i]) * variance.of_rounding +
                              static_cast<double>(plain[i]) * variance.of_answer + variance.share * mean +
                              static_cast<double>(drift[i]) * of_drift;
-        sum += whole;
+        finite &= whole * 0.0 == 0.0;
         if (residual > worst * whole) worst = residual / whole;
     }
-    return std::isfinite(sum) ? worst : std::numeric_limits<double>::infinity();
+    return finite ? worst : std::numeric_limits<double>::infinity();
 }
 
 template void look_at(const float*, Look<float>&, int);
