@@ -56,7 +56,7 @@ Doubles = NDArray[np.float64]
 Numbers = NDArray[np.float32] | NDArray[np.float64]
 Plain = Callable[[Numbers, Numbers], tuple[Numbers, Numbers]]
 SIGMAS = 8.0
-MISS = 2e-5
+MISS = 5e-6
 _MIXING_LENGTH = 256  # blinding and unblinding: two rounds of sums of 64 on either side of the product
 _SHARED = 4.0  # how much of the mean variance every row of a mixing tier is granted
 _ALWAYS_SHARED = 1e-12  # and every row of any tier: squares of rows this small are below what float32 holds
@@ -76,7 +76,8 @@ def _chain(terms: int) -> float:
 
 
 def probes_for(inner: int, outer: int, dtype: torch.dtype, mixes: bool) -> int:
-    """Probes so that one output off by 1 % of rms is missed at most twice in 100,000 times; at least two."""
+    """Probes so that, by the tolerance at the start, one output off by 1 % of rms is missed five times in a million; at
+    least two."""
     u = torch.finfo(dtype).eps / 2
     length, share = (inner + _MIXING_LENGTH, 1 + _SHARED) if mixes else (inner, 1.0)
     spread = 2.0 if mixes else 1.0
