@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Matrix = Tensor | NDArray[np.float32] | NDArray[np.float64]
+Numbers = NDArray[np.float32] | NDArray[np.float64]
 Words = NDArray[np.uint64]
 Doubles = Tensor | NDArray[np.float64]
 
@@ -25,6 +26,9 @@ class Reordering:
         """words (size,). factors (size,); without them the words' lowest bits decide on signs."""
 
     def __len__(self) -> int: ...
+    @property
+    def order(self) -> NDArray[np.int32]:
+        """(size,): which coordinate each one is; a copy."""
 
 class Mixing:
     """An orthogonal matrix: two rounds, each a permutation, signs, and Hadamard transforms of blocks of 64
@@ -67,8 +71,9 @@ class DoubleMeeting(SingleMeeting):
 class SingleLook:
     """What verification asks of a matrix x (rows, columns), and what a pass over x answered, in float32.
 
-    Sums of n terms are taken in blocks and round like one of 8 + n / 4 at most. A look is used once; before that its
-    answers are undefined.
+    Sums of n terms are taken in chains and round like one of 8 + n / 4 at most. A look is used once; before that its
+    answers are undefined. One that rides on blinding sees plain columns, and rows as the worker has them but for their
+    scale: permuted (``reorder``), or mixed with those added (``mix``).
     """
 
     def __init__(self, rows: int, columns: int, meeting: SingleMeeting | None = None) -> None:
@@ -78,16 +83,19 @@ class SingleLook:
         """Asks for sums over rows too: by the second half of the dots of a look that was taken at the other operand,
         and of squares by its rows' plain squares."""
 
+    def add_factors(self, factors: Numbers, squares: Numbers) -> None:
+        """The same with factors (k, rows) and squares (rows,) in the look's precision, which are copied."""
+
     def crossed(self) -> NDArray[np.float64] | None:
-        """(k / 2 + 1, columns): dots^T x, and the column's squares summed with those; None when not asked for."""
+        """(k + 1, columns): factors x, and the column's squares summed with the other's; None when not asked for."""
 
     @property
-    def dots(self) -> NDArray[np.float64]:
-        """(rows, k): x probes^T, a copy."""
+    def dots(self) -> Numbers:
+        """(k, rows): probes x^T, a copy."""
 
     @property
-    def squares(self) -> NDArray[np.float64]:
-        """(rows, w + 1): the row's squares summed with each of the w weights, and without; a copy."""
+    def squares(self) -> Numbers:
+        """(w + 1, rows): the row's squares summed with each of the w weights, and without; a copy."""
 
     @property
     def rows(self) -> int: ...
@@ -103,7 +111,7 @@ class SingleLook:
 
     @property
     def seconds(self) -> float:
-        """Processor time that looking took, all threads together."""
+        """Processor time that looking took, all threads together; an estimate where other work takes the processor."""
 
 class DoubleLook(SingleLook):
     """The same in float64."""
@@ -122,7 +130,8 @@ def reorder(
     threads: int = 1,
 ) -> None:
     """x (b, n) permuted and scaled on both sides, or put back. dual: rows take the reciprocal factors. look: at x, or
-    at what is put back."""
+    at what is put back, without sums over rows; its
+    rows are in the order of the blinded side."""
 
 def mix(
     x: Matrix,
@@ -137,12 +146,14 @@ def mix(
     threads: int = 1,
 ) -> None:
     """x and below it N and sign * N mixed on both sides into out (len(rows), len(columns)); N = scale * shields.
-    What is mixed on one side only never stands in ``out``. look: at x."""
+    What is mixed on one side only never stands in ``out``. look: (len(rows), columns),
+    at the mixed rows."""
 
 def undo_mix(
     y: Matrix, rows: Mixing, columns: Mixing, out: Matrix, *, look: Look | None = None, threads: int = 1
 ) -> None:
-    """The first rows, as many as ``out`` has, of what y was mixed from. look: at ``out``."""
+    """The first rows, as many as ``out`` has, of what y was mixed from. look: (len(rows), columns), at
+    the mixed rows, without sums over rows."""
 
 def look_at(x: Matrix, look: Look, *, threads: int = 1) -> None:
     """Looks at x without blinding it."""

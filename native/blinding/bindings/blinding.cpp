@@ -65,8 +65,9 @@ Tracked tracked(const Matrix<double>& w, const Vector<double>& norms, const Numb
 template <typename T>
 struct OwnedLook {
     OwnedLook(std::size_t rows, std::size_t columns, std::shared_ptr<const Meeting<T>> meeting_)
-        : rows(rows), meeting(std::move(meeting_)) {
+        : meeting(std::move(meeting_)) {
         require(!meeting || meeting->n == columns, "the meeting does not have these columns");
+        look.at.rows = rows;
         look.at.n = columns;
         if (!meeting) return;
         look.at.probes = meeting->probes.data();
@@ -79,66 +80,73 @@ struct OwnedLook {
         look.at.squares = squares.get();
     }
 
-    // With the second half of the dots of a look at the other operand, which is kept, and its rows' squares over the
-    // largest.
+    // With the second half of the dots of a look at the other operand, which is kept, and its rows' squares.
     void add_columns(const OwnedLook& other) {
-        require(other.rows == rows, "rows differ");
+        require(other.look.at.rows == look.at.rows, "rows differ");
         const std::size_t count = other.look.at.k / 2;
         require(count > 0, "the other look has no probes");
         factors = other.dots;
-        row_weights.resize(rows);
-        const double largest = other.largest();
-        for (std::size_t i = 0; i < rows; ++i)
-            row_weights[i] = largest > 0.0 ? static_cast<T>(static_cast<double>(other.square(i)) / largest) : T{0};
-        sums.assign((count + 1) * look.at.n, T{0});
-        most = largest;
-        look.at.factors = {factors.get() + count, other.look.at.k, count};
-        look.at.row_weights = row_weights.data();
-        look.at.sums = sums.data();
-        look.at.noise = sums.data() + count * look.at.n;
+        ask_columns(factors.get() + count * look.at.rows, count, other.plain());
+    }
+
+    // With factors (count, rows), which are copied, and squares (rows,).
+    void add_factors(const Matrix<T>& given, const Vector<T>& squares_of_rows) {
+        require(given.shape(1) == look.at.rows && squares_of_rows.size() == look.at.rows, "rows differ");
+        require(given.shape(0) > 0, "no factors");
+        factors.reset(new T[given.size()]);
+        std::copy_n(given.data(), given.size(), factors.get());
+        ask_columns(factors.get(), given.shape(0), squares_of_rows.data());
     }
 
     // (count + 1, n): sums, and noise in its own unit; none when they were not asked for.
     std::optional<Made<double>> crossed() const {
         if (sums.empty()) return std::nullopt;
-        const std::size_t count = look.at.factors.count, n = look.at.n;
+        const std::size_t count = look.at.factors, n = look.at.n;
         auto found = made<double>({count + 1, n});
         for (std::size_t i = 0; i < (count + 1) * n; ++i)
             found.data()[i] = static_cast<double>(sums[i]) * (i < count * n ? 1.0 : most);
         return found;
     }
 
-    T square(std::size_t i) const { return squares[(i + 1) * (look.at.w + 1) - 1]; }
-    double total() const {
-        double sum = 0.0;
-        for (std::size_t i = 0; squares && i < rows; ++i) sum += static_cast<double>(square(i));
-        return sum;
-    }
-    double largest() const {
-        double greatest = 0.0;
-        for (std::size_t i = 0; i < rows; ++i) greatest = std::max(greatest, static_cast<double>(square(i)));
-        return greatest;
-    }
+    // The rows' squares without weights.
+    const T* plain() const { return squares.get() + look.at.w * look.at.rows; }
+    double total() const { return squares ? sum_of(plain(), look.at.rows) : 0.0; }
     bool finite() const {
-        return std::all_of(dots.get(), dots.get() + (dots ? rows * look.at.k : 0), [](T dot) { return std::isfinite(dot); });
+        return std::all_of(dots.get(), dots.get() + (dots ? look.at.rows * look.at.k : 0), [](T dot) { return std::isfinite(dot); });
     }
-    Made<double> shown(const std::shared_ptr<T[]>& values, std::size_t width) const {
-        auto found = made<double>({rows, width});
-        for (std::size_t i = 0; i < rows * width; ++i) found.data()[i] = static_cast<double>(values[i]);
+    Made<T> shown(const std::shared_ptr<T[]>& values, std::size_t count) const {
+        auto found = made<T>({count, look.at.rows});
+        std::copy_n(values.get(), values ? count * look.at.rows : 0, found.data());
         return found;
     }
 
-    std::size_t rows;
     std::shared_ptr<const Meeting<T>> meeting;
     std::shared_ptr<T[]> dots, squares, factors;
     std::vector<T> row_weights, sums;
     double most = 0.0;
     Look<T> look{};
+
+private:
+    // weights: over the largest, so that they and what they weigh are in the range of T.
+    void ask_columns(const T* factor, std::size_t count, const T* squares_of_rows) {
+        const std::size_t rows = look.at.rows;
+        most = rows > 0 ? static_cast<double>(*std::max_element(squares_of_rows, squares_of_rows + rows)) : 0.0;
+        row_weights.resize(rows);
+        for (std::size_t i = 0; i < rows; ++i)
+            row_weights[i] = most > 0.0 ? static_cast<T>(static_cast<double>(squares_of_rows[i]) / most) : T{0};
+        sums.assign((count + 1) * look.at.n, T{0});
+        look.at.factor = factor;
+        look.at.factors = count;
+        look.at.row_weights = row_weights.data();
+        look.at.sums = sums.data();
+    }
 };
+
+constexpr const char* kNoSums = "sums over rows are taken of what is blinded, not of what is undone";
 
 template <typename T>
 Look<T>* looking(OwnedLook<T>* look, std::size_t rows, std::size_t columns) {
-    require(look == nullptr || (look->rows == rows && look->look.at.n == columns), "look has another shape");
+    require(look == nullptr || (look->look.at.rows == rows && look->look.at.n == columns), "look has another shape");
     return look == nullptr ? nullptr : &look->look;
 }
 
@@ -148,6 +156,7 @@ void apply_reordering(const Matrix<T>& x, const Reordering& rows, const Reorderi
     require(x.shape(0) == rows.size() && x.shape(1) == columns.size(), "x does not have the masks' shape");
     require(out.shape(0) == x.shape(0) && out.shape(1) == x.shape(1), "out does not have the shape of x");
     Look<T>* const looks = looking(look, x.shape(0), x.shape(1));
+    require(!undo || looks == nullptr || looks->at.sums == nullptr, kNoSums);
     const nb::gil_scoped_release unlocked;
     reorder(x.data(), rows, columns, undo, dual, out.data(), looks, threads);
 }
@@ -168,7 +177,7 @@ void apply_mix(const Matrix<T>& x, const Mixing& rows, const Mixing& columns, Ou
     require(x.shape(0) + 2 * count == rows.size() && n == columns.size(), "x does not have the masks' shape");
     require(!shields || shields->shape(1) == n, "x and shields differ in columns");
     require(out.shape(0) == rows.size() && out.shape(1) == n, "out does not have the masks' shape");
-    Look<T>* const looks = looking(look, x.shape(0), n);
+    Look<T>* const looks = looking(look, rows.size(), n);
     const nb::gil_scoped_release unlocked;
     std::vector<T> noise(count * n);
     for (std::size_t i = 0; i < noise.size(); ++i) noise[i] = static_cast<T>(shields->data()[i]) * static_cast<T>(scale);
@@ -180,7 +189,8 @@ void apply_undo_mix(const Matrix<T>& y, const Mixing& rows, const Mixing& column
                     int threads) {
     require(y.shape(0) == rows.size() && y.shape(1) == columns.size(), "y does not have the masks' shape");
     require(out.shape(0) <= rows.size() && out.shape(1) == y.shape(1), "out has too many rows or other columns");
-    Look<T>* const looks = looking(look, out.shape(0), out.shape(1));
+    Look<T>* const looks = looking(look, rows.size(), out.shape(1));
+    require(looks == nullptr || looks->at.sums == nullptr, kNoSums);
     const nb::gil_scoped_release unlocked;
     undo_mix(y.data(), rows, columns, out.shape(0), out.data(), looks, threads);
 }
@@ -189,15 +199,15 @@ template <typename T>
 void python_look_at(const Matrix<T>& x, OwnedLook<T>& look, int threads) {
     Look<T>* const looks = looking(&look, x.shape(0), x.shape(1));
     const nb::gil_scoped_release unlocked;
-    look_at(x.data(), x.shape(0), *looks, threads);
+    look_at(x.data(), *looks, threads);
 }
 
 template <typename S, typename A>
 double python_worst_residual(const OwnedLook<S>& seen, const OwnedLook<A>& answer, double of_answer, double share) {
-    require(seen.rows == answer.rows, "rows differ");
+    require(seen.look.at.rows == answer.look.at.rows, "rows differ");
     require(seen.meeting && answer.meeting && answer.meeting->k * 2 == seen.meeting->k, "probes differ");
     const auto& meeting = *seen.meeting;
-    return worst_residual(seen.look.at, answer.look.at, seen.rows, answer.meeting->k,
+    return worst_residual(seen.look.at, answer.look.at, answer.meeting->k,
                           {meeting.of_rounding, meeting.of_drift, of_answer, share});
 }
 
@@ -229,12 +239,13 @@ void bind_for(nb::module_& m, nb::class_<Mixing>& mixing, const char* look_name,
         .def(nb::init<std::size_t, std::size_t, std::shared_ptr<const Meeting<T>>>(), nb::arg("rows"),
              nb::arg("columns"), nb::arg("meeting") = nb::none())
         .def("add_columns", &OwnedLook<T>::add_columns, nb::arg("other"))
+        .def("add_factors", &OwnedLook<T>::add_factors, nb::arg("factors").noconvert(), nb::arg("squares").noconvert())
         .def("crossed", &OwnedLook<T>::crossed)
         .def_prop_ro("dots", [](const OwnedLook<T>& look) { return look.shown(look.dots, look.look.at.k); },
                      nb::rv_policy::automatic)
         .def_prop_ro("squares", [](const OwnedLook<T>& look) { return look.shown(look.squares, look.look.at.w + 1); },
                      nb::rv_policy::automatic)
-        .def_prop_ro("rows", [](const OwnedLook<T>& look) { return look.rows; })
+        .def_prop_ro("rows", [](const OwnedLook<T>& look) { return look.look.at.rows; })
         .def_prop_ro("columns", [](const OwnedLook<T>& look) { return look.look.at.n; })
         .def_prop_ro("finite", &OwnedLook<T>::finite)
         .def_prop_ro("total", &OwnedLook<T>::total)
@@ -271,7 +282,12 @@ NB_MODULE(_blinding, m) {
                                                                : std::span<const double>{});
             },
             nb::arg("words"), nb::arg("factors") = nb::none())
-        .def("__len__", &Reordering::size);
+        .def("__len__", &Reordering::size)
+        .def_prop_ro("order", [](const Reordering& self) {
+            auto found = made<std::int32_t>({self.size()});
+            std::copy_n(self.view<double>(false, false).index, self.size(), found.data());
+            return found;
+        }, nb::rv_policy::automatic);
     nb::class_<Mixing> mixing(m, "Mixing");
     mixing
         .def(

@@ -40,16 +40,29 @@ T* kept_workspace(std::size_t elements) {
     return kept->data();
 }
 
-// Which of the rows that the tiles [begin, end) are mixed from lie below `limit`.
-std::vector<std::int32_t> rows_below(const Mixing& p, std::size_t begin, std::size_t end, std::size_t limit) {
-    const std::int32_t* index = p.view<float>().index[0];
-    std::vector<std::int32_t> found;
-    for (std::size_t at = begin * kBlock; at < std::min(end * kBlock, p.size()); ++at)
-        if (static_cast<std::size_t>(index[at]) < limit) found.push_back(index[at]);
-    return found;
+// Between two rounds rows lie an odd number of cache lines apart: at the usual powers of two they would share a few sets.
+template <typename T>
+std::size_t stride_of(std::size_t n) {
+    constexpr std::size_t kLine = 64 / sizeof(T);
+    return ((n + kLine - 1) / kLine | 1) * kLine;
 }
 
 std::size_t tiles_of(std::size_t rows, std::size_t tile) { return (rows + tile - 1) / tile; }
+
+std::size_t rows_of_block(const Mixing& p, std::size_t block) { return std::min(kBlock, p.size() - block * kBlock); }
+
+// The look's probes in the order and with the signs of blinded columns, and behind them its weights in their order.
+template <typename T>
+std::vector<T> blinded_vectors(const Look<T>* look, const ReorderingView<T>& columns) {
+    if (look == nullptr) return {};
+    const std::size_t n = columns.size, of_probes = look->at.k * n;
+    std::vector<T> found(of_probes + look->at.w * n);
+    for (std::size_t at = 0; at < found.size(); at += n)
+        for (std::size_t j = 0; j < n; ++j)
+            found[at + static_cast<std::size_t>(columns.index[j])] =
+                at < of_probes ? look->at.probes[at + j] * columns.factor[j] : look->at.weights[at - of_probes + j];
+    return found;
+}
 
 }  // namespace
 
@@ -60,15 +73,20 @@ void reorder(const T* x, const Reordering& rows, const Reordering& columns, bool
     const auto row_view = rows.view<T>(undo, dual);
     const auto column_view = columns.view<T>(undo, false);
     const std::size_t b = rows.size(), n = columns.size(), tile = kernels.tile, parts = useful_threads(threads, b * n);
-    Looker<T> looker(look, undo ? out : x, parts);
+    const std::vector<T> vectors = undo ? blinded_vectors(look, column_view) : std::vector<T>{};
+    Looker<T> looker(look, parts);
     share(parts, tiles_of(b, tile), [&](std::size_t part, std::size_t begin, std::size_t end) {
-        Workspace<T> workspace(tile * n);
-        const std::size_t step = looker.group(tile, n, end - begin);
+        const std::size_t step = look == nullptr ? 1 : looker.group(tile, n);
+        Workspace<T> tiles(step * tile * n);
+        looker.begin(part);
         for (std::size_t at = begin; at < end; at += step) {
             const std::size_t stop = std::min(at + step, end);
-            kernels.reorder(x, row_view, column_view, out, workspace.data(), at, stop);
-            looker.rows(part, undo ? nullptr : row_view.index, at * tile, std::min(stop * tile, b) - at * tile);
+            kernels.reorder_in(x, row_view, n, undo, tiles.data(), at, stop);
+            looker.tiles(part, tiles.data(), undo ? vectors.data() : nullptr, undo ? row_view.index : nullptr, at * tile,
+                         std::min(stop * tile, b) - at * tile);
+            kernels.reorder_out(tiles.data(), row_view, column_view, undo, out, at, stop);
         }
+        looker.end(part);
     });
     looker.finish();
 }
@@ -86,45 +104,49 @@ void mix_columns(const T* x, std::size_t b, const Mixing& q, bool undo, T* out, 
 template <typename T>
 void mix(RowsOf<T> x, const Mixing& p, const Mixing& q, T* out, Look<T>* look, int threads) {
     const auto& kernels = active_kernels().of<T>();
-    const std::size_t n = q.size(), parts = useful_threads(threads, p.size() * n), tiles = tiles_of(p.size(), kBlock);
-    T* const between = kept_workspace<T>(p.size() * n);
-    Looker<T> looker(look, x.data, parts);
-    share(parts, tiles, [&](std::size_t part, std::size_t begin, std::size_t end) {
-        const std::size_t step = looker.group(kBlock, n, end - begin);
-        for (std::size_t at = begin; at < end; at += step) {
-            const std::size_t stop = std::min(at + step, end);
-            kernels.mix_first(x, n, p.view<T>(), between, at, stop);
-            const auto seen = rows_below(p, at, stop, x.rows);
-            looker.rows(part, seen.data(), 0, seen.size());
+    const std::size_t n = q.size(), parts = useful_threads(threads, p.size() * n), blocks = tiles_of(p.size(), kBlock);
+    const std::size_t stride = stride_of<T>(n);
+    T* const between = kept_workspace<T>(p.size() * stride);
+    share(parts, blocks, [&](std::size_t, std::size_t begin, std::size_t end) {
+        kernels.mix_first(x, n, p.view<T>(), between, stride, begin, end);
+    });
+    Looker<T> looker(look, parts);
+    share(parts, blocks, [&](std::size_t part, std::size_t begin, std::size_t end) {
+        Workspace<T> tiles(kBlock * n), workspace(kernels.tile * n);
+        looker.begin(part);
+        for (std::size_t block = begin; block < end; ++block) {
+            const std::size_t first = block * kBlock, count = rows_of_block(p, block);
+            kernels.mix_second(between, stride, n, p.view<T>(), tiles.data(), block);
+            looker.tiles(part, tiles.data(), nullptr, nullptr, first, count);
+            kernels.mix_out(tiles.data(), q.view<T>(), out, workspace.data(), first, count);
         }
+        looker.end(part);
     });
     looker.finish();
-    share(parts, tiles, [&](std::size_t, std::size_t begin, std::size_t end) {
-        Workspace<T> workspace((2 * kernels.tile + kBlock) * n);
-        kernels.mix_second(between, p.view<T>(), q.view<T>(), out, workspace.data(), begin, end);
-    });
 }
 
 template <typename T>
 void undo_mix(const T* y, const Mixing& p, const Mixing& q, std::size_t rows, T* out, Look<T>* look, int threads) {
     const auto& kernels = active_kernels().of<T>();
-    const std::size_t n = q.size(), parts = useful_threads(threads, p.size() * n), tiles = tiles_of(p.size(), kBlock);
-    T* const between = kept_workspace<T>(p.size() * n);
-    share(parts, tiles, [&](std::size_t, std::size_t begin, std::size_t end) {
-        Workspace<T> workspace((2 * kernels.tile + kBlock) * n);
-        kernels.undo_first(y, p.view<T>(), q.view<T>(), between, workspace.data(), begin, end);
-    });
-    Looker<T> looker(look, out, parts);
-    share(parts, tiles, [&](std::size_t part, std::size_t begin, std::size_t end) {
-        const std::size_t step = looker.group(kBlock, n, end - begin);
-        for (std::size_t at = begin; at < end; at += step) {
-            const std::size_t stop = std::min(at + step, end);
-            kernels.undo_second(between, n, p.view<T>(), rows, out, at, stop);
-            const auto seen = rows_below(p, at, stop, rows);
-            looker.rows(part, seen.data(), 0, seen.size());
+    const std::size_t n = q.size(), parts = useful_threads(threads, p.size() * n), blocks = tiles_of(p.size(), kBlock);
+    const std::size_t stride = stride_of<T>(n);
+    T* const between = kept_workspace<T>(p.size() * stride);
+    Looker<T> looker(look, parts);
+    share(parts, blocks, [&](std::size_t part, std::size_t begin, std::size_t end) {
+        Workspace<T> tiles(kBlock * n), workspace(kernels.tile * n);
+        looker.begin(part);
+        for (std::size_t block = begin; block < end; ++block) {
+            const std::size_t first = block * kBlock, count = rows_of_block(p, block);
+            kernels.undo_in(y, q.view<T>(), tiles.data(), workspace.data(), first, count);
+            looker.tiles(part, tiles.data(), nullptr, nullptr, first, count);
+            kernels.undo_first(tiles.data(), n, p.view<T>(), between, stride, block);
         }
+        looker.end(part);
     });
     looker.finish();
+    share(parts, blocks, [&](std::size_t, std::size_t begin, std::size_t end) {
+        kernels.undo_second(between, stride, n, p.view<T>(), rows, out, begin, end);
+    });
 }
 
 template void reorder(const float*, const Reordering&, const Reordering&, bool, bool, float*,

@@ -6,7 +6,8 @@
 namespace kakuri::blinding {
 
 // All matrices row-major; shapes are checked by the caller. `out` receives results only, nothing in between. `look`, where
-// it is not null, is a look at the plain side: at x on the way out, at `out` when something is undone.
+// it is not null, sees plain columns in the worker's rows: x, or what is undone, with rows in their blinded order (reorder)
+// or mixed with those added (mix). Both ways see the same rows, so that a product can be checked and sums over rows taken.
 // out (b, n): rows and columns of x (b, n) permuted and scaled.
 template <typename T>
 void reorder(const T* x, const Reordering& rows, const Reordering& columns, bool undo, bool dual, T* out,

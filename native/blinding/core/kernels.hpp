@@ -41,26 +41,20 @@ struct RowsOf {
     T sign;
 };
 
-// What verification asks of a matrix x (b, n). Null or zero: not asked.
+// What verification asks of a matrix x (rows, n). Null or zero: not asked.
 template <typename T>
 struct LookAt {
-    // Of some rows of `stride` numbers, the first `count` from `data` on.
-    struct Numbers {
-        const T* data;
-        std::size_t stride;
-        std::size_t count;
-    };
-    std::size_t n;
-    const T* probes;         // (k, n)
+    std::size_t rows, n;
+    const T* probes;       // (k, n)
     std::size_t k;
-    const T* weights;        // (w, n)
+    const T* weights;      // (w, n)
     std::size_t w;
-    T* dots;                 // (b, k): x probes^T
-    T* squares;              // (b, w + 1): the row's squares summed with each of weights, and without
-    Numbers factors;         // (b, count)
-    const T* row_weights;    // (b,)
-    T* sums;                 // (count, n), added to: factors^T x
-    T* noise;                // (n,), added to: the column's squares summed with row_weights
+    T* dots;               // (k, rows): probes x^T
+    T* squares;            // (w + 1, rows): the row's squares summed with each of weights, and without
+    const T* factor;       // (factors, rows)
+    std::size_t factors;
+    const T* row_weights;  // (rows,)
+    T* sums;               // (factors + 1, n): factor x, and the column's squares summed with row_weights
 };
 
 // seconds: processor time that looking took.
@@ -70,27 +64,34 @@ struct Look {
     double seconds;
 };
 
+// A tile is `tile` rows as n vectors, one per column, each a row per lane.
 template <typename T>
 struct ElementKernels {
-    // out[i, j] = x[rows.index[i], columns.index[j]] * rows.factor[i] * columns.factor[j]. Tiles: `tile` rows of out.
-    // workspace: tile * n elements.
-    void (*reorder)(const T* x, ReorderingView<T> rows, ReorderingView<T> columns, T* out, T* workspace,
-                    std::size_t begin, std::size_t end);
+    // Rows rows.index[...], or all in their order when it is null, as tiles; when something is undone, times rows.factor.
+    void (*reorder_in)(const T* x, ReorderingView<T> rows, std::size_t n, bool undo, T* tiles, std::size_t begin,
+                       std::size_t end);
+    // out[i, j] = column columns.index[j] of row i, times columns.factor[j]; unless something is undone times rows.factor[i].
+    void (*reorder_out)(const T* tiles, ReorderingView<T> rows, ReorderingView<T> columns, bool undo, T* out,
+                        std::size_t begin, std::size_t end);
     // Every row of x (b, n) mixed; n = q.size. Tiles: `tile` rows. workspace: 2 * tile * n elements.
     void (*mix_columns)(const T* x, std::size_t b, MixingView<T> q, bool undo, T* out, T* workspace,
                         std::size_t begin, std::size_t end);
-    // Rows mixed by p and columns by q, in two steps with all rows (p.size, n) between them. Tiles: 64 rows of p.
-    // workspace: (2 * tile + 64) * n elements.
-    void (*mix_first)(RowsOf<T> x, std::size_t n, MixingView<T> p, T* between, std::size_t begin, std::size_t end);
-    void (*mix_second)(const T* between, MixingView<T> p, MixingView<T> q, T* out, T* workspace, std::size_t begin,
-                       std::size_t end);
-    // The inverse; of the result only the first `rows` rows are kept.
-    void (*undo_first)(const T* y, MixingView<T> p, MixingView<T> q, T* between, T* workspace, std::size_t begin,
-                       std::size_t end);
-    void (*undo_second)(const T* between, std::size_t n, MixingView<T> p, std::size_t rows, T* out, std::size_t begin,
-                        std::size_t end);
-    // What `at` asks of rows of x (., at.n): those in index[first ...], or from `first` on when index is null.
-    void (*look)(const T* x, const LookAt<T>& at, const std::int32_t* index, std::size_t first, std::size_t count);
+    // Rows mixed by p and columns by q, in two rounds of rows with all of them (p.size, stride) in between. mix_first: the
+    // first round of blocks [begin, end) of 64 rows. mix_second: the second of one block, as tiles of whole rows (64, n).
+    // mix_out: tiles of `rows` rows, from `first` on, with their columns mixed; workspace: tile * n elements.
+    void (*mix_first)(RowsOf<T> x, std::size_t n, MixingView<T> p, T* between, std::size_t stride, std::size_t begin,
+                      std::size_t end);
+    void (*mix_second)(const T* between, std::size_t stride, std::size_t n, MixingView<T> p, T* tiles,
+                       std::size_t block);
+    void (*mix_out)(const T* tiles, MixingView<T> q, T* out, T* workspace, std::size_t first, std::size_t rows);
+    // The inverses, in the inverse order; of the result only the first `rows` rows are kept.
+    void (*undo_in)(const T* y, MixingView<T> q, T* tiles, T* workspace, std::size_t first, std::size_t rows);
+    void (*undo_first)(const T* tiles, std::size_t n, MixingView<T> p, T* between, std::size_t stride,
+                       std::size_t block);
+    void (*undo_second)(const T* between, std::size_t stride, std::size_t n, MixingView<T> p, std::size_t rows, T* out,
+                        std::size_t begin, std::size_t end);
+    // What `at` asks of `count` rows in tiles; they are those in index[first ...], or from `first` on when index is null.
+    void (*look)(const T* tiles, const LookAt<T>& at, const std::int32_t* index, std::size_t first, std::size_t count);
     std::size_t tile;
 };
 

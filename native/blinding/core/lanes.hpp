@@ -14,13 +14,20 @@ struct Lanes {
         __builtin_memcpy(&v, from, B);
         return v;
     }
+    // The first `count` lanes; a copy of unknown size is a call, so that the usual size is told apart.
     static Vec load(const T* from, std::size_t count) {
+        if (count == static_cast<std::size_t>(W)) return load(from);
         Vec v{};
         __builtin_memcpy(&v, from, count * sizeof(T));
         return v;
     }
     static void store(T* to, Vec v) { __builtin_memcpy(to, &v, B); }
-    static void store(T* to, Vec v, std::size_t count) { __builtin_memcpy(to, &v, count * sizeof(T)); }
+    static void store(T* to, Vec v, std::size_t count) {
+        if (count == static_cast<std::size_t>(W))
+            store(to, v);
+        else
+            __builtin_memcpy(to, &v, count * sizeof(T));
+    }
 
     // W vectors, row by row, become W vectors, column by column.
     static void transpose(Vec* v) { stages<1>(v); }

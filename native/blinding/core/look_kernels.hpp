@@ -1,7 +1,7 @@
 // Purpose: what verification needs of the rows of a matrix: products with probes, weighted squares, and sums over rows.
-// How: W rows by W columns at a time. As they are read, a vector is W columns of one row, and sums over rows need no sum
-//   across lanes; transposed, it is one column of W rows, and neither do sums over columns. A sum of n terms is taken
-//   in blocks of W and then over the blocks, so that its rounding error grows like that of W + n / W terms.
+// How: blinding has W rows at a time as a tile of n vectors, one per column; lane i is row i. Sums over columns need no sum
+//   across lanes, and sums over rows are summed across lanes once, at the end. A sum over columns runs in four chains, so
+//   that its rounding error grows like that of 8 + n / 4 terms; one over rows in W, per tile.
 #pragma once
 
 #include "lanes.hpp"
@@ -13,106 +13,100 @@ struct LookKernels {
     using L = Lanes<T, B>;
     using Vec = typename L::Vec;
     static constexpr std::size_t W = static_cast<std::size_t>(L::W);
+    static constexpr std::size_t kChains = 4;
 
-    // The rows of one block and where they go. Lacking rows are read as the first and count for nothing.
-    struct Rows {
-        const T* from[W];
-        std::size_t number[W];
-        std::size_t count;
-    };
-
-    static Rows rows_of(const T* x, std::size_t n, const std::int32_t* index, std::size_t first, std::size_t count) {
-        Rows rows;
-        rows.count = count < W ? count : W;
-        for (std::size_t i = 0; i < W; ++i) {
-            const std::size_t at = first + (i < rows.count ? i : 0);
-            rows.number[i] = index == nullptr ? at : static_cast<std::size_t>(index[at]);
-            rows.from[i] = x + rows.number[i] * n;
-        }
-        return rows;
+    template <std::size_t Count>
+    static void add_chains(Vec (&chain)[Count][kChains], Vec* total) {
+        for (std::size_t q = 0; q < Count; ++q)
+            total[q] = (chain[q][0] + chain[q][1]) + (chain[q][2] + chain[q][3]);
     }
 
-    static Vec sum_of_rows(const Vec (&v)[W], const T* factors) {
-        Vec even = v[0] * factors[0], odd = v[1] * factors[1];
-#pragma GCC unroll 16
-        for (std::size_t i = 2; i < W; i += 2) {
-            even += v[i] * factors[i];
-            odd += v[i + 1] * factors[i + 1];
-        }
-        return even + odd;
+    // total[q] = sum over the columns of tile times probes[q].
+    template <std::size_t Count>
+    static void dots(const T* tile, std::size_t n, const T* probes, Vec* total) {
+        Vec chain[Count][kChains] = {};
+        std::size_t j = 0;
+        for (; j + kChains <= n; j += kChains)
+#pragma GCC unroll 4
+            for (std::size_t c = 0; c < kChains; ++c) {
+                const Vec v = L::load(tile + (j + c) * W);
+#pragma GCC unroll 4
+                for (std::size_t q = 0; q < Count; ++q) chain[q][c] += v * probes[q * n + j + c];
+            }
+        for (; j < n; ++j)
+            for (std::size_t q = 0; q < Count; ++q) chain[q][0] += L::load(tile + j * W) * probes[q * n + j];
+        add_chains(chain, total);
     }
 
-    // sums[f, j] += sum over the rows of factor f; noise[j] += that of weight times square.
-    static void add_columns(const Vec (&v)[W], const LookAt<T>& at, const T* factors, const T* weights, std::size_t j,
-                            std::size_t width) {
-        const auto add = [width](T* to, Vec sum) {
-            if (width == W)
-                L::store(to, L::load(to) + sum);
-            else
-                L::store(to, L::load(to, width) + sum, width);
+    // total[s] = sum over the columns of squares times weights[s], and behind them without weights.
+    template <std::size_t Count>
+    static void squares(const T* tile, std::size_t n, const T* weights, Vec* total) {
+        Vec chain[Count + 1][kChains] = {};
+        const auto add = [&](std::size_t j, std::size_t c) {
+            const Vec v = L::load(tile + j * W), square = v * v;
+#pragma GCC unroll 2
+            for (std::size_t s = 0; s < Count; ++s) chain[s][c] += square * weights[s * n + j];
+            chain[Count][c] += square;
         };
-        for (std::size_t f = 0; f < at.factors.count; ++f) add(at.sums + f * at.n + j, sum_of_rows(v, factors + f * W));
-        if (at.noise == nullptr) return;
-        Vec sum{};
-#pragma GCC unroll 16
-        for (std::size_t i = 0; i < W; ++i) sum += v[i] * v[i] * weights[i];
-        add(at.noise + j, sum);
+        std::size_t j = 0;
+        for (; j + kChains <= n; j += kChains)
+#pragma GCC unroll 4
+            for (std::size_t c = 0; c < kChains; ++c) add(j + c, c);
+        for (; j < n; ++j) add(j, 0);
+        add_chains(chain, total);
     }
 
-    // total += sum over the columns of factor; v: transposed.
-    static void add_to(Vec& total, const Vec (&v)[W], const T* factors, std::size_t width) {
-        if (width == W) {
-            total += sum_of_rows(v, factors);
+    // The first `count` lanes go to the rows in index, or from `first` on when index is null.
+    static void put(T* to, Vec lanes, const std::int32_t* index, std::size_t first, std::size_t count) {
+        if (index == nullptr) {
+            L::store(to + first, lanes, count);
         } else {
-            for (std::size_t i = 0; i < width; ++i) total += v[i] * factors[i];
+            for (std::size_t i = 0; i < count; ++i) to[index[first + i]] = lanes[i];
         }
     }
 
-    // v: transposed; totals: by probe, by weights, plain.
-    static void add_rows(Vec (&v)[W], const LookAt<T>& at, std::size_t j, std::size_t width, Vec* totals) {
-        for (std::size_t q = 0; q < at.k; ++q) add_to(totals[q], v, at.probes + q * at.n + j, width);
-        Vec plain{};
-#pragma GCC unroll 16
-        for (std::size_t i = 0; i < W; ++i) {
-            v[i] *= v[i];
-            plain += v[i];
+    static void look_along_rows(const T* tile, const LookAt<T>& at, const std::int32_t* index, std::size_t first,
+                                std::size_t count) {
+        Vec total[kMostWeights + 1 < 4 ? 4 : kMostWeights + 1];
+        for (std::size_t q = 0; q < at.k;) {
+            const std::size_t left = at.k - q, here = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+            const T* const probes = at.probes + q * at.n;
+            switch (here) {
+                case 4: dots<4>(tile, at.n, probes, total); break;
+                case 2: dots<2>(tile, at.n, probes, total); break;
+                default: dots<1>(tile, at.n, probes, total);
+            }
+            for (std::size_t i = 0; i < here; ++i, ++q) put(at.dots + q * at.rows, total[i], index, first, count);
         }
-        for (std::size_t q = 0; q < at.w; ++q) add_to(totals[at.k + q], v, at.weights + q * at.n + j, width);
-        totals[at.k + at.w] += plain;
+        switch (at.w) {
+            case 0: squares<0>(tile, at.n, at.weights, total); break;
+            case 1: squares<1>(tile, at.n, at.weights, total); break;
+            default: squares<2>(tile, at.n, at.weights, total);
+        }
+        for (std::size_t s = 0; s <= at.w; ++s) put(at.squares + s * at.rows, total[s], index, first, count);
     }
 
-    static void look(const T* x, const LookAt<T>& at, const std::int32_t* index, std::size_t first,
+    // sums[f, j, lane] += tile times factor f; noise[j, lane] += its square times weight.
+    static void add_columns(const T* tile, const LookAt<T>& at, std::size_t first, std::size_t count) {
+        for (std::size_t f = 0; f < at.factors; ++f) {
+            const Vec factor = L::load(at.factor + f * at.rows + first, count);
+            T* const sums = at.sums + f * at.n * W;
+            for (std::size_t j = 0; j < at.n * W; j += W) L::store(sums + j, L::load(sums + j) + L::load(tile + j) * factor);
+        }
+        const Vec weight = L::load(at.row_weights + first, count);
+        T* const noise = at.sums + at.factors * at.n * W;
+        for (std::size_t j = 0; j < at.n * W; j += W) {
+            const Vec v = L::load(tile + j);
+            L::store(noise + j, L::load(noise + j) + v * v * weight);
+        }
+    }
+
+    static void look(const T* tiles, const LookAt<T>& at, const std::int32_t* index, std::size_t first,
                      std::size_t count) {
-        const bool columns = at.factors.count > 0 || at.noise != nullptr, rows_too = at.dots != nullptr;
-        for (std::size_t done = 0; done < count; done += W) {
-            const Rows rows = rows_of(x, at.n, index, first + done, count - done);
-            T factors[kMostVectors * W], weights[W];
-            for (std::size_t i = 0; i < W; ++i) {
-                const bool counts = i < rows.count;
-                for (std::size_t f = 0; f < at.factors.count; ++f)
-                    factors[f * W + i] = counts ? at.factors.data[rows.number[i] * at.factors.stride + f] : T{0};
-                weights[i] = counts && at.noise != nullptr ? at.row_weights[rows.number[i]] : T{0};
-            }
-            Vec totals[kMostVectors + kMostWeights + 1];
-            for (std::size_t q = 0; q <= at.k + at.w; ++q) totals[q] = Vec{};
-            for (std::size_t j = 0; j < at.n; j += W) {
-                const std::size_t width = at.n - j < W ? at.n - j : W;
-                Vec v[W];
-                for (std::size_t i = 0; i < W; ++i) {
-                    __builtin_prefetch(rows.from[i] + j + 2 * W);
-                    v[i] = width == W ? L::load(rows.from[i] + j) : L::load(rows.from[i] + j, width);
-                }
-                if (columns) add_columns(v, at, factors, weights, j, width);
-                if (!rows_too) continue;
-                L::transpose(v);
-                add_rows(v, at, j, width, totals);
-            }
-            if (!rows_too) continue;
-            for (std::size_t i = 0; i < rows.count; ++i) {
-                for (std::size_t q = 0; q < at.k; ++q) at.dots[rows.number[i] * at.k + q] = totals[q][i];
-                for (std::size_t s = 0; s <= at.w; ++s)
-                    at.squares[rows.number[i] * (at.w + 1) + s] = totals[at.k + s][i];
-            }
+        for (std::size_t done = 0; done < count; done += W, tiles += at.n * W) {
+            const std::size_t here = count - done < W ? count - done : W;
+            if (at.dots != nullptr) look_along_rows(tiles, at, index, first + done, here);
+            if (at.sums != nullptr) add_columns(tiles, at, first + done, here);
         }
     }
 };

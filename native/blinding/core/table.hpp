@@ -10,9 +10,10 @@ namespace kakuri::blinding {
 template <typename T, int B>
 constexpr ElementKernels<T> element_kernels() {
     using Mixing = MixingKernels<T, B>;
-    return {&ReorderKernels<T, B>::reorder, &Mixing::mix_columns, &Mixing::mix_first,
-            &Mixing::mix_second,            &Mixing::undo_first,  &Mixing::undo_second,
-            &LookKernels<T, B>::look,       Mixing::W};
+    using Reorder = ReorderKernels<T, B>;
+    return {&Reorder::reorder_in,  &Reorder::reorder_out, &Mixing::mix_columns, &Mixing::mix_first,
+            &Mixing::mix_second,   &Mixing::mix_out,      &Mixing::undo_in,     &Mixing::undo_first,
+            &Mixing::undo_second,  &LookKernels<T, B>::look, Mixing::W};
 }
 
 template <int B>

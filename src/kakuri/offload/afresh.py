@@ -32,7 +32,7 @@ class Afresh(ABC):
 
     def forward(self, x: Tensor, keep: bool) -> tuple[Tensor, Ticket | None]:
         """x (b, n) -> Y (b, m)."""
-        ticket = Ticket(0, None, Operand(x), 0) if keep else None
+        ticket = Ticket(0, None, Operand(x, len(x)), 0) if keep else None
         return self._multiply("forward", x, self._own().w), ticket
 
     def backward(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 
 @dataclass
 class Counters:
     """blindings, unblindings: of tensors of a batch. weight_blindings: of W (with its velocity and gradient), first one
-    and rotations included. moved_elements: of batches; weight_elements: of weights; both directions.
+    and rotations included. moved_elements: of batches, and gradients that came back for themselves; weight_elements: of
+    weights; both directions.
     offloaded_flops: of the model's products on untrusted workers (added rows do not count), two for a multiplication
     with its addition.
     *_seconds: time of the master; *_cpu_seconds: its processor time, all threads together. What verification looks at
@@ -33,23 +32,35 @@ class Counters:
     verification_cpu_seconds: float = 0.0
     waiting_cpu_seconds: float = 0.0
 
-    @contextmanager
-    def timed(self, name: str) -> Iterator[None]:
+    def timed(self, name: str) -> Timed:
         """Adds the time of the block to ``<name>_seconds`` and ``<name>_cpu_seconds``."""
-        start, start_cpu = time.perf_counter(), time.process_time()
-        try:
-            yield
-        finally:
-            self._add(f"{name}_seconds", time.perf_counter() - start)
-            self._add(f"{name}_cpu_seconds", time.process_time() - start_cpu)
+        return Timed(self, name)
 
     def rode(self, seconds: float) -> None:
         """Processor time of a look, which was counted as blinding."""
         self.blinding_cpu_seconds -= seconds
         self.verification_cpu_seconds += seconds
 
-    def _add(self, field: str, seconds: float) -> None:
-        setattr(self, field, getattr(self, field) + seconds)
+    def add(self, name: str, seconds: float, cpu_seconds: float) -> None:
+        """To ``<name>_seconds`` and ``<name>_cpu_seconds``."""
+        for field, more in ((f"{name}_seconds", seconds), (f"{name}_cpu_seconds", cpu_seconds)):
+            setattr(self, field, getattr(self, field) + more)
 
     def to_dict(self) -> dict[str, int | float]:
         return asdict(self)
+
+
+class Timed:
+    """A block whose time is counted; there are some two hundred of them in a step."""
+
+    __slots__ = ("_counters", "_name", "_start", "_start_cpu")
+
+    def __init__(self, counters: Counters, name: str) -> None:
+        self._counters = counters
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._start, self._start_cpu = time.perf_counter(), time.process_time()
+
+    def __exit__(self, *_: object) -> None:
+        self._counters.add(self._name, time.perf_counter() - self._start, time.process_time() - self._start_cpu)

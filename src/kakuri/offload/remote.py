@@ -24,24 +24,30 @@ from kakuri.offload.session import Session
 from kakuri.offload.sgd import SgdStep
 from kakuri.offload.tiers import Blinding, Left, Right, Tier
 from kakuri.offload.transport.frames import Message, Op
-from kakuri.offload.verify import Crossed, Fingerprint, Seen, State, probes_for
+from kakuri.offload.verify import Crossed, Fingerprint, Seen, State, pass_over, probes_for, takes_in
 
 if TYPE_CHECKING:
     from kakuri._blinding import Look
+    from kakuri.offload.verify import See
 
     _Apply = Callable[[Tensor, Right, Tensor, Look | None], Tensor]
     _Undo = Callable[[Tensor, Right, Look | None], Tensor]
+    _AskAnswer = Callable[[int, torch.dtype | None], Look]
 
 T = TypeVar("T")
 _MOST_FORGOTTEN = 200  # tickets named in one message
+_SMALL_GRADIENT = 0.05  # of what a batch moves one way
 _WORKER_FAULTS = frozenset({"KK-O20", "KK-O21", "KK-O22"})
 
 
 class Operand:
-    """X, or dY when ``across`` is its X, of one product, and what the fingerprint of the day saw of it."""
+    """X, or dY when ``across`` is its X, of one product, and what the fingerprint of the day saw of it. rows: of what
+    is sent of it. see: a way to look at it as blinding does, and at the same in another precision."""
 
-    def __init__(self, values: Tensor, across: Operand | None = None) -> None:
+    def __init__(self, values: Tensor, rows: int, see: See = pass_over, across: Operand | None = None) -> None:
         self.values = values
+        self.see = see
+        self._rows = rows
         self._across = across
         self._seen: Seen | None = None
 
@@ -49,16 +55,22 @@ class Operand:
         """The look that is still to be taken, None when it was."""
         if self._seen is not None and self._seen.by is fingerprint:
             return None
-        other = None if self._across is None else self._across.seen_by(fingerprint)
-        return fingerprint.ask(self.values, back=self._across is not None, other=other)
+        return fingerprint.ask(self._rows, back=self._across is not None, other=self._other(fingerprint))
 
     def took(self, fingerprint: Fingerprint, look: Look) -> None:
-        self._seen = fingerprint.seen(self.values, look, back=self._across is not None)
+        back, other = self._across is not None, self._other(fingerprint)
+        self._seen = fingerprint.seen(self.values, look, self.see, back=back, other=other)
 
     def seen_by(self, fingerprint: Fingerprint) -> Seen:
-        if self._seen is None or self._seen.by is not fingerprint:
-            self._seen = (fingerprint.look if self._across is None else fingerprint.look_back)(self.values)
+        look = self.ask(fingerprint)
+        if look is not None:
+            self.see(self.values, look)
+            self.took(fingerprint, look)
+        assert self._seen is not None  # it was just taken
         return self._seen
+
+    def _other(self, fingerprint: Fingerprint) -> Seen | None:
+        return None if self._across is None else self._across.seen_by(fingerprint)
 
 
 @dataclass(frozen=True)
@@ -128,7 +140,7 @@ class Remote:
         self._session.require_open()
         self._batches += 1
         left = self._left(self._batches, len(x))
-        operand = Operand(x)
+        operand = Operand(x, left.blinded_rows, lambda values, look: left.apply(values, self._blinding.q, None, look))
         ticket = self._new_ticket(left, operand) if keep else None
 
         def product() -> _Answer:
@@ -140,8 +152,8 @@ class Remote:
             if ticket is not None:
                 ticket.generation = self._generation
             self._computed(len(x))
-            look = self._fingerprint.ask_output(len(x))
-            return self._plain(left.undo, result, (len(blinded), self._shape[1]), self._blinding.r, look)
+            shape = len(blinded), self._shape[1]
+            return self._plain(left.undo, result, shape, self._blinding.r, self._fingerprint.ask_output)
 
         def right(y: _Answer) -> bool:
             return self._fingerprint.output_is_right(operand.seen_by(self._fingerprint), y.values, y.look)
@@ -153,9 +165,15 @@ class Remote:
     ) -> tuple[Tensor | None, Tensor | None]:
         """dy (b, m) -> dX (b, n) and G (n, m) where they are wanted; the worker's G becomes or grows by X^T dY."""
         self._session.require_open()
-        left, operand = ticket.left, Operand(dy, ticket.x)
+        left = ticket.left
         assert left is not None
         crossed: Crossed | None = None
+
+        def see(values: Tensor, look: Look) -> None:
+            left.apply_dual(values, self._blinding.r, None, look)
+
+        operand = Operand(dy, left.blinded_rows, see, ticket.x)
+        x = None if self._gradient_is_small(len(dy)) or wants_gradient else ticket.x.values
 
         def product() -> tuple[_Answer | None, Tensor | None]:
             nonlocal crossed
@@ -166,16 +184,17 @@ class Remote:
             def cross() -> None:
                 nonlocal crossed
                 seen, seen_back = ticket.x.seen_by(self._fingerprint), operand.seen_by(self._fingerprint)
-                crossed = self._fingerprint.crossed(ticket.x.values, seen, dy, seen_back)
+                crossed = self._fingerprint.crossed(x, dy, seen, seen_back, see_back=operand.see, plain=left.plain)
 
             found = self._ask(Op.BACKWARD, flags, (blinded,), wants=int(wants_input), meanwhile=cross)
             self._moved(blinded, *found)
             self._computed(len(dy) * (1 + int(wants_input)))
             dx = None
             if found:
-                shape, look = (len(blinded), self._shape[0]), self._fingerprint.ask_input_gradient(len(dy))
-                dx = self._plain(left.undo_dual, found[0], shape, self._blinding.q, look)
-            return dx, self._fetch(self._place, (0, 0, 1))[2] if wants_gradient else None
+                shape = len(blinded), self._shape[0]
+                ask = self._fingerprint.ask_input_gradient
+                dx = self._plain(left.undo_dual, found[0], shape, self._blinding.q, ask)
+            return dx, self._fetch_gradient() if wants_gradient else None
 
         def right(found: tuple[_Answer | None, Tensor | None]) -> bool:
             dx, gradient = found
@@ -195,8 +214,11 @@ class Remote:
     def step(self, step: SgdStep) -> None:
         """The worker updates W' as ``sgd.update`` does."""
         self._session.require_open()
+        if self._fingerprint.wants_gradient:
+            self._checked_gradient("verification")
         self._until_right("step", lambda: self._ask(Op.STEP, step.flags(), (), step.floats(), wants=0), lambda _: True)
-        self._fingerprint.step(step)
+        with self._session.counters.timed("verification"):
+            self._fingerprint.step(step)
         if self._journal is not None:
             self._journal.add_step(step)
 
@@ -208,9 +230,7 @@ class Remote:
     def gradient(self) -> Tensor:
         """G (n, m) in the clear, checked."""
         self._session.require_open()
-        found = self._until_right("fetch", lambda: self._fetch(self._place, (0, 0, 1))[2], self._gradient_agrees)
-        assert found is not None  # _gradient_agrees refuses None
-        return found
+        return self._checked_gradient("blinding")
 
     def load(self, state: State) -> None:
         """Other weights, from outside."""
@@ -304,17 +324,33 @@ class Remote:
         if not self._place.trusted:
             counters.weight_elements += sum(tensor.numel() for tensor in blinded.tensors())
 
-    def _fetch(self, place: Place, wanted: tuple[int, int, int]) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def _checked_gradient(self, purpose: str) -> Tensor:
+        """purpose: what undoing its blinding counts as."""
+        found = self._until_right("fetch", lambda: self._fetch_gradient(purpose), self._gradient_agrees)
+        assert found is not None  # _gradient_agrees refuses None
+        return found
+
+    def _fetch_gradient(self, purpose: str = "blinding") -> Tensor | None:
+        return self._fetch(self._place, (0, 0, 1), purpose)[2]
+
+    def _fetch(
+        self, place: Place, wanted: tuple[int, int, int], purpose: str = "blinding"
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """W, V and G as far as they are wanted and there, in the clear, not checked."""
-        answer = place.ask(Message(Op.FETCH, (self._number, *wanted)))
+        counters = self._session.counters
+        with counters.timed("waiting"):
+            answer = place.ask(Message(Op.FETCH, (self._number, *wanted)))
         present = answer.integers
         fits = len(present) == 3 and sum(present) == len(answer.tensors) and set(present) <= {0, 1}
         if not fits or any(flag > want for flag, want in zip(present, wanted, strict=True)):
             raise misfit(place)
-        if not place.trusted:
-            self._session.counters.weight_elements += sum(tensor.numel() for tensor in answer.tensors)
+        if not wanted[0]:
+            self._moved(*answer.tensors)
+        elif not place.trusted:
+            counters.weight_elements += sum(tensor.numel() for tensor in answer.tensors)
         tensors = iter(answer.tensors)
-        w, v, g = (self._blinding.unweight(self._whole(next(tensors), self._shape)) if f else None for f in present)
+        with counters.timed(purpose):
+            w, v, g = (self._blinding.unweight(self._whole(next(tensors), self._shape)) if f else None for f in present)
         return w, v, g
 
     def _fetch_state(self, place: Place) -> State:
@@ -352,14 +388,20 @@ class Remote:
                 operand.took(self._fingerprint, look)
         return blinded
 
-    def _plain(self, undo: _Undo, result: Tensor, shape: tuple[int, int], right: Right, look: Look) -> _Answer:
+    def _plain(self, undo: _Undo, result: Tensor, shape: tuple[int, int], right: Right, ask: _AskAnswer) -> _Answer:
         """What a worker's answer hides, when it has the shape that it must have."""
         counters = self._session.counters
         counters.unblindings += 1
+        result = self._whole(result, shape)
         with counters.timed("blinding"):
-            answer = _Answer(undo(self._whole(result, shape), right, look), look)
+            look = ask(len(result), None)
+            answer = _Answer(undo(result, right, look), look)
         counters.rode(look.seconds)
-        return answer
+        if takes_in(look):
+            return answer
+        with counters.timed("verification"):  # from one copy, since a worker may change what it answered
+            look = ask(len(result), torch.float64)
+            return _Answer(undo(result.double(), right, look).to(self._dtype), look)
 
     def _ask(
         self,
@@ -416,6 +458,11 @@ class Remote:
         mixes = self._tier.mixes
         probes = max(probes_for(n, m, self._dtype, mixes) for n, m in (self._shape, self._shape[::-1]))
         return Fingerprint(state, probes=probes, mixes=mixes)
+
+    def _gradient_is_small(self, rows: int) -> bool:
+        """Whether fetching G is cheap beside a batch of ``rows`` rows, and cheaper than another pass over X."""
+        n, m = self._shape
+        return n * m <= _SMALL_GRADIENT * rows * (n + m)
 
     def _moved(self, *tensors: Tensor) -> None:
         if not self._place.trusted:

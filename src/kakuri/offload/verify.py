@@ -3,10 +3,14 @@
 For Y = X W and a secret probe r, Y r = X (W r) costs b (n + m) products instead of b n m. The master does not hold
 W; it holds the fingerprints s = W r and t = W^T q and moves them as W should move: G r = X^T (dY r), G^T q = dY^T (X
 q), and the update of ``sgd.py`` is linear. So a wrong product and a wrong update on the worker both show in the next
-check. All checks look at unblinded values: they do not depend on the tier, and survive key rotation. What is needed of
-a matrix is taken in one ``Look`` while blinding or unblinding has its rows in the cache: of X (X s for the product, X
-q for the update, weighted squares for the tolerance), of dY the same and the sums over its rows, of an answer its
-products with the probes. X alone is passed over once more, for X^T (dY r). Probes lie along rows, (k, n).
+check. What is needed of a matrix is taken in one ``Look`` while blinding or unblinding has its rows in the cache: of X
+(X s for the product, X q for the update, weighted squares for the tolerance), of dY the same and dY^T (X q), of an
+answer its products with the probes. Looks see plain columns, so that fingerprints survive key rotation, and rows as
+the worker has them, permuted or mixed: one wrong entry of a worker's answer is in one of them. Probes lie along rows,
+(k, n).
+
+Two ways to G r. When G is small beside the batch (``Remote``), it is fetched, checked against G^T q, and multiplied by
+r. Otherwise X is passed over once more for X^T (dY r).
 
 Tolerance. A sum of n products in working precision u errs by about u/2 times the root of the summed squares of its
 partial sums; these run from 0 to y with a spread of a = sum_k x_k^2 w_k^2, so their mean square is taken as y^2/3 +
@@ -32,7 +36,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -45,9 +49,14 @@ from kakuri.offload.masks import MaskKey
 from kakuri.offload.sgd import SgdStep, update
 from kakuri.trust import SystemEntropy
 
+if TYPE_CHECKING:
+    See = Callable[[Tensor, _blinding.Look], object]
+
 Doubles = NDArray[np.float64]
+Numbers = NDArray[np.float32] | NDArray[np.float64]
+Plain = Callable[[Numbers, Numbers], tuple[Numbers, Numbers]]
 SIGMAS = 8.0
-MISS = 2e-5
+MISS = 5e-6
 _MIXING_LENGTH = 256  # blinding and unblinding: two rounds of sums of 64 on either side of the product
 _SHARED = 4.0  # how much of the mean variance every row of a mixing tier is granted
 _ALWAYS_SHARED = 1e-12  # and every row of any tier: squares of rows this small are below what float32 holds
@@ -67,7 +76,8 @@ def _chain(terms: int) -> float:
 
 
 def probes_for(inner: int, outer: int, dtype: torch.dtype, mixes: bool) -> int:
-    """Probes so that one output off by 1 % of rms is missed at most twice in 100,000 times; at least two."""
+    """Probes so that, by the tolerance at the start, one output off by 1 % of rms is missed five times in a million; at
+    least two."""
     u = torch.finfo(dtype).eps / 2
     length, share = (inner + _MIXING_LENGTH, 1 + _SHARED) if mixes else (inner, 1.0)
     spread = 2.0 if mixes else 1.0
@@ -103,8 +113,8 @@ class State:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a look at an operand (b, n) found. by: the fingerprint whose probes it met. Its dots are k with W r, then k
-    with the other side's probes."""
+    """What a look at an operand (b, n) found. by: the fingerprint whose probes it met. The look's dots (2k, b) are k
+    with W r, then k with the other side's probes."""
 
     by: Fingerprint
     look: _blinding.Look
@@ -112,9 +122,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Crossed:
-    """G r and G^T q of one batch, (k, n) and (k, m), and their variances in units of u^2."""
+    """G r and G^T q of one batch, (k, n) and (k, m), and their variances in units of u^2. forward: None where G itself
+    is to be fetched before the next step."""
 
-    forward: tuple[Tensor, Doubles]
+    forward: tuple[Tensor, Doubles] | None
     backward: tuple[Tensor, Doubles]
 
 
@@ -215,8 +226,12 @@ class _Side:
         if matrix is None or expected is None:
             return matrix is expected
         wide = matrix.double()
-        sigma = u * np.sqrt(self._shared(noise) + 16.0 * self._shared(wide.square().sum(1).numpy()))
-        return bool((np.abs((self.probe @ wide.T - expected).numpy()) <= SIGMAS * sigma).all())
+        return self.close((self.probe @ wide.T).numpy(), expected, noise + 16.0 * wide.square().sum(1).numpy(), u)
+
+    def close(self, found: Doubles, expected: Tensor, noise: Doubles, u: float) -> bool:
+        """found, expected (k, n); noise (n,): variances in units of u^2."""
+        limit = (SIGMAS * u) ** 2 * self._shared(noise)
+        return bool(((found - expected.numpy()) ** 2 <= limit).all())
 
 
 class Fingerprint:
@@ -237,35 +252,46 @@ class Fingerprint:
         self._forward = _Side.anchor(r, state, mixes)
         self._backward = _Side.anchor(q, state.transposed(), mixes)
 
-    def ask(self, x: Tensor, *, back: bool = False, other: Seen | None = None) -> _blinding.Look:
-        """What has to be seen of X (b, n), or with ``back`` of dY (b, m), and of dY the sums over its rows when X was
-        seen (``other``). The look is to be taken before ``seen``."""
-        return self._ask(x.shape[0], self._dtype, back, other)
+    @property
+    def wants_gradient(self) -> bool:
+        """Whether a step needs the gradient to be fetched and checked before it."""
+        return self._forward.g is None and self._backward.g is not None
 
-    def seen(self, x: Tensor, look: _blinding.Look, *, back: bool = False) -> Seen:
-        """``look``, taken at x. Raises KK-O32 when x or its true product is not finite."""
-        if not _takes_in(look):
-            look = self._ask(len(x), torch.float64, back, None)
-            _blinding.look_at(_rows(x.double()), look, threads=torch.get_num_threads())
+    def ask(
+        self, rows: int, *, back: bool = False, other: Seen | None = None, dtype: torch.dtype | None = None
+    ) -> _blinding.Look:
+        """What has to be seen of X (rows, n), or with ``back`` of dY (rows, m), and of dY the sums over its rows when X
+        was seen (``other``). The look is to be taken before ``seen``."""
+        side, across = (self._backward, self._forward) if back else (self._forward, self._backward)
+        look = side.ask(rows, across, dtype or self._dtype)
+        if other is not None:
+            _add_columns(look, other.look)
+        return look
+
+    def seen(self, x: Tensor, look: _blinding.Look, see: See, *, back: bool = False, other: Seen | None = None) -> Seen:
+        """``look``, taken at x by ``see``. Raises KK-O32 when x or its true product is not finite."""
+        if not takes_in(look):
+            look = self.ask(look.rows, back=back, other=other, dtype=torch.float64)
+            see(x.double(), look)
         if not math.isfinite(look.total):
             raise _diverged()
         return Seen(self, look)
 
     def look(self, x: Tensor) -> Seen:
         """A pass of its own over X (b, n). Raises KK-O32."""
-        return self._look(x, back=False)
+        return self._look(x, back=False, other=None)
 
-    def look_back(self, dy: Tensor) -> Seen:
-        """A pass of its own over dY (b, m). Raises KK-O32."""
-        return self._look(dy, back=True)
+    def look_back(self, dy: Tensor, other: Seen | None = None) -> Seen:
+        """A pass of its own over dY (b, m), of whose X ``other`` is the look. Raises KK-O32."""
+        return self._look(dy, back=True, other=other)
 
-    def ask_output(self, rows: int) -> _blinding.Look:
+    def ask_output(self, rows: int, dtype: torch.dtype | None = None) -> _blinding.Look:
         """What has to be seen of Y (rows, m)."""
-        return self._forward.answer(rows, self._dtype)
+        return self._forward.answer(rows, dtype or self._dtype)
 
-    def ask_input_gradient(self, rows: int) -> _blinding.Look:
+    def ask_input_gradient(self, rows: int, dtype: torch.dtype | None = None) -> _blinding.Look:
         """What has to be seen of dX (rows, n)."""
-        return self._backward.answer(rows, self._dtype)
+        return self._backward.answer(rows, dtype or self._dtype)
 
     def output_is_right(self, seen: Seen, y: Tensor, answer: _blinding.Look | None = None) -> bool:
         """Y = X W? answer: ``ask_output``, taken at Y. Raises KK-O32 when the true product is not finite."""
@@ -275,20 +301,37 @@ class Fingerprint:
         """dX = dY W^T, of which ``look_back`` saw dY? Raises KK-O32."""
         return self._check(self._backward, seen, dx, answer)
 
-    def crossed(self, x: Tensor, seen: Seen, dy: Tensor, seen_back: Seen) -> Crossed:
-        """What X^T dY adds to the fingerprints of the gradient."""
-        b, sides = len(x), []
-        for operand, own, other in ((x, seen.look, seen_back.look), (dy, seen_back.look, seen.look)):
+    def crossed(
+        self, x: Tensor | None, dy: Tensor, seen: Seen, seen_back: Seen, *, see_back: See, plain: Plain
+    ) -> Crossed:
+        """What X^T dY adds to the fingerprints of the gradient. x: None when G will be fetched. see_back: another look
+        at dY. plain: what a look found of the worker's rows, for the rows of x."""
+        own = seen_back.look
+        found = own.crossed()
+        if found is None:  # X was seen in double precision, dY in single
+            own = self.ask(own.rows, back=True, other=seen, dtype=torch.float64)
+            see_back(dy.double(), own)
             found = own.crossed()
-            if found is None:
-                found = _crossed(operand, other)
-            noise = 0.5 * (b + _chain(b) + _chain(other.columns))
-            sides.append((torch.from_numpy(found[:-1]), noise * found[-1]))
-        return Crossed(*sides)
+            assert found is not None  # it was asked for
+        backward = _crossed(found, own.rows, seen.look.columns)
+        if x is None:
+            return Crossed(None, backward)
+        dots = seen_back.look.dots
+        factors, squares = plain(dots[len(dots) // 2 :], seen_back.look.squares[-1])
+        rows = _rows(x.to(_dtype_of(seen_back.look)))
+        look = type(seen_back.look)(*rows.shape)
+        look.add_factors(factors, squares)
+        _blinding.look_at(rows, look, threads=torch.get_num_threads())
+        found = look.crossed()
+        assert found is not None  # it was asked for
+        return Crossed(_crossed(found, look.rows, own.columns), backward)
 
     def add_gradient(self, crossed: Crossed, *, accumulate: bool) -> None:
         """G becomes or grows by X^T dY."""
-        self._forward.add_gradient(*crossed.forward, accumulate)
+        if crossed.forward is None or (accumulate and self.wants_gradient):
+            self._forward.g = None
+        else:
+            self._forward.add_gradient(*crossed.forward, accumulate)
         self._backward.add_gradient(*crossed.backward, accumulate)
 
     def step(self, step: SgdStep) -> None:
@@ -296,57 +339,71 @@ class Fingerprint:
         self._backward.step(step)
 
     def state_is_right(self, state: State, *, with_gradient: bool = True) -> bool:
-        turned = state.transposed()
-        return self._forward.agrees(state, self._u, with_gradient) and self._backward.agrees(
-            turned, self._u, with_gradient
+        """A gradient that was not fetched before is looked at from one side."""
+        from_front = with_gradient and not self.wants_gradient
+        return self._forward.agrees(state, self._u, from_front) and self._backward.agrees(
+            state.transposed(), self._u, with_gradient
         )
 
     def gradient_is_right(self, gradient: Tensor) -> bool:
-        """G (n, m) fetched from a worker."""
-        sides = ((self._forward, gradient), (self._backward, gradient.T))
-        return all(side.fits(matrix, side.g, side.g_noise, self._u) for side, matrix in sides)
+        """G (n, m) fetched from a worker; when it is right, the step needs no other."""
+        front, back = self._forward, self._backward
+        assert back.g is not None  # a backward pass went before
+        look = front.answer(len(gradient), torch.float64)
+        look.add_factors(back.probe.numpy(), np.ones(len(gradient)))
+        pass_over(gradient.double(), look)
+        sums, found = look.crossed(), look.dots.astype(np.float64, copy=False)
+        assert sums is not None  # they were asked for
+        if not back.close(sums[:-1], back.g, back.g_noise + 16.0 * sums[-1], self._u):
+            return False
+        if front.g is None:
+            front.g, front.g_noise = torch.from_numpy(found), np.zeros(len(gradient))  # as the worker has it
+            return True
+        return front.close(found, front.g, front.g_noise + 16.0 * look.squares[-1], self._u)
 
-    def _ask(self, rows: int, dtype: torch.dtype, back: bool, other: Seen | None) -> _blinding.Look:
-        side, across = (self._backward, self._forward) if back else (self._forward, self._backward)
-        look = side.ask(rows, across, dtype)
-        if other is not None and type(other.look) is type(look):
-            look.add_columns(other.look)
-        return look
-
-    def _look(self, x: Tensor, *, back: bool) -> Seen:
-        look = self.ask(x, back=back)
-        _blinding.look_at(_rows(x), look, threads=torch.get_num_threads())
-        return self.seen(x, look, back=back)
+    def _look(self, x: Tensor, *, back: bool, other: Seen | None) -> Seen:
+        look = self.ask(len(x), back=back, other=other)
+        pass_over(x, look)
+        return self.seen(x, look, pass_over, back=back, other=other)
 
     def _check(self, side: _Side, seen: Seen, y: Tensor, answer: _blinding.Look | None) -> bool:
         if answer is None:
             answer = side.answer(len(y), self._dtype)
-            _blinding.look_at(_rows(y), answer, threads=torch.get_num_threads())
-        if not _takes_in(answer):
-            answer = side.answer(len(y), torch.float64)
-            _blinding.look_at(_rows(y.double()), answer, threads=torch.get_num_threads())
+            pass_over(y, answer)
+            if not takes_in(answer):
+                answer = side.answer(len(y), torch.float64)
+                pass_over(y.double(), answer)
         worst = side.worst(seen.look, answer)
         if not math.isfinite(worst) and not seen.look.finite:
             raise _diverged()
         return worst <= (SIGMAS * self._u) ** 2
 
 
-def _crossed(x: Tensor, other: _blinding.Look) -> Doubles:
-    """Sums over the rows of x (b, n) by a pass of its own, in the precision that ``other`` needs."""
-    rows = _rows(x.to(_dtype_of(other)))
-    look = type(other)(rows.shape[0], rows.shape[1])
-    look.add_columns(other)
-    _blinding.look_at(rows, look, threads=torch.get_num_threads())
-    found = look.crossed()
-    assert found is not None  # it was asked for
-    return found
+def pass_over(x: Tensor, look: _blinding.Look) -> None:
+    """A look at x that rides on nothing."""
+    _blinding.look_at(_rows(x), look, threads=torch.get_num_threads())
+
+
+def _add_columns(look: _blinding.Look, other: _blinding.Look) -> None:
+    """Sums over the rows of one operand by what was seen of the other; not asked for where single precision would have
+    to hold what needed double."""
+    if type(look) is type(other):
+        look.add_columns(other)
+    elif isinstance(look, _blinding.DoubleLook):
+        dots = other.dots.astype(np.float64)
+        look.add_factors(dots[len(dots) // 2 :], other.squares[-1].astype(np.float64))
+
+
+def _crossed(found: Doubles, rows: int, columns: int) -> tuple[Tensor, Doubles]:
+    """Sums and their variance: products of ``columns`` terms, summed over ``rows`` here and by the worker."""
+    return torch.from_numpy(found[:-1]), 0.5 * (rows + _chain(rows) + _chain(columns)) * found[-1]
 
 
 def _dtype_of(look: _blinding.Look) -> torch.dtype:
     return torch.float64 if isinstance(look, _blinding.DoubleLook) else torch.float32
 
 
-def _takes_in(look: _blinding.Look) -> bool:
+def takes_in(look: _blinding.Look) -> bool:
     """Whether the look's precision holds the squares that it met."""
     count = max(look.rows * look.columns, 1)
     lowest, highest = _SQUARES

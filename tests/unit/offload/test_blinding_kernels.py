@@ -157,30 +157,39 @@ def close_sums(found: NDArray[np.float64], exact: Tensor, scale: float, dtype: t
     return bool(np.allclose(found, exact.numpy(), rtol=0, atol=tolerance))
 
 
-def look_is_right(x: Tensor, take: Callable[[_blinding.Look], None]) -> None:
-    """A look at x taken by ``take``: products with probes, weighted squares, and sums over rows."""
-    (b, n), wide, (look_type, _) = x.shape, x.double(), KINDS[x.dtype]
+def look_is_right(
+    x: Tensor, take: Callable[[_blinding.Look], None], seen: Tensor | None = None, *, sums: bool = True
+) -> None:
+    """A look taken by ``take`` at x, or at ``seen`` instead: products with probes, weighted squares, and sums over
+    rows."""
+    seen = x if seen is None else seen
+    (b, n), wide, (look_type, _) = seen.shape, seen.double(), KINDS[x.dtype]
     meeting, probes, weights = meeting_of(n, x.dtype)
     other_meeting, _, _ = meeting_of(5, x.dtype)
     y = torch.randn(b, 5, dtype=x.dtype)
     other = look_type(b, 5, other_meeting)
     _blinding.look_at(y, other)
     look = look_type(b, n, meeting)
-    look.add_columns(other)
+    if sums and b % 2:
+        look.add_columns(other)
+    elif sums:
+        look.add_factors(other.dots[2:].copy(), other.squares[-1].copy())
     take(look)
     squares = wide.square()
     scale = float(squares.sum().sqrt()) + 1.0
-    assert close_sums(look.dots, wide @ probes.T, scale, x.dtype)
-    assert close_sums(look.squares[:, 0] * meeting.of_rounding, squares @ weights[0], scale**2 * 30, x.dtype)
-    assert close_sums(look.squares[:, 1] * meeting.of_drift, squares @ weights[1], scale**2 * 30, x.dtype)
-    assert close_sums(look.squares[:, 2], squares.sum(1), scale**2, x.dtype)
+    assert close_sums(look.dots, probes @ wide.T, scale, x.dtype)
+    assert close_sums(look.squares[0] * meeting.of_rounding, squares @ weights[0], scale**2 * 30, x.dtype)
+    assert close_sums(look.squares[1] * meeting.of_drift, squares @ weights[1], scale**2 * 30, x.dtype)
+    assert close_sums(look.squares[2], squares.sum(1), scale**2, x.dtype)
     assert look.total == pytest.approx(float(squares.sum()), rel=1e-5)
-    crossed = look.crossed()
-    assert crossed is not None
-    factors = torch.from_numpy(other.dots[:, 2:])
-    assert close_sums(crossed[:2], factors.T @ wide, 10 * scale * (1 + b**0.5), x.dtype)
-    assert close_sums(crossed[2], y.double().square().sum(1) @ squares, 30 * scale**2 * (1 + b), x.dtype)
     assert look.seconds >= 0
+    crossed = look.crossed()
+    assert (crossed is not None) == sums
+    if crossed is None:
+        return
+    factors = torch.from_numpy(other.dots[2:]).double()
+    assert close_sums(crossed[:2], factors @ wide, 10 * scale * (1 + b**0.5), x.dtype)
+    assert close_sums(crossed[2], y.double().square().sum(1) @ squares, 30 * scale**2 * (1 + b), x.dtype)
 
 
 @settings(max_examples=15, deadline=None)
@@ -195,20 +204,30 @@ def test_a_look_is_its_definition(dtype: torch.dtype, b: int, n: int, seed: int)
 @settings(max_examples=10, deadline=None)
 @given(b=sizes, n=sizes, added=st.integers(0, 9), threads=st.integers(1, 3), seed=seeds)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_look_that_rides_on_blinding_sees_the_plain_side(  # noqa: PLR0917
+def test_a_look_that_rides_on_blinding_sees_plain_columns_in_the_rows_of_the_worker(  # noqa: PLR0917
     dtype: torch.dtype, b: int, n: int, added: int, threads: int, seed: int
 ) -> None:
     torch.manual_seed(seed)
     x, shields = torch.randn(b, n, dtype=dtype), np.ones((added, n), np.int32)
-    rows, columns = _blinding.Mixing(words(2 * (b + 2 * added), seed)), _blinding.Mixing(words(2 * n, seed + 1))
+    of_rows = words(2 * (b + 2 * added), seed)
+    rows, columns = _blinding.Mixing(of_rows), _blinding.Mixing(words(2 * n, seed + 1))
     out, back = torch.empty(b + 2 * added, n, dtype=dtype), torch.empty_like(x)
-    look_is_right(x, lambda look: _blinding.mix(x, rows, columns, out, shields, scale=1.0, look=look, threads=threads))
-    look_is_right(x, lambda look: _blinding.undo_mix(out, rows, columns, back, look=look, threads=threads))
+    mixed = mixing_matrix(of_rows) @ torch.cat([x.double(), torch.ones(2 * added, n)])
+    look_is_right(
+        x, lambda look: _blinding.mix(x, rows, columns, out, shields, scale=1.0, look=look, threads=threads), mixed
+    )
+    look_is_right(
+        x, lambda look: _blinding.undo_mix(out, rows, columns, back, look=look, threads=threads), mixed, sums=False
+    )
     scale = np.random.default_rng(seed).random(b) + 0.5
     order, signs = _blinding.Reordering(words(b, seed), scale), _blinding.Reordering(words(n, seed + 1))
-    out = torch.empty_like(x)
-    look_is_right(x, lambda look: _blinding.reorder(x, order, signs, out, look=look, threads=threads))
-    look_is_right(x, lambda look: _blinding.reorder(out, order, signs, back, undo=True, look=look, threads=threads))
+    out, permuted = torch.empty_like(x), x[torch.from_numpy(order.order).long()]
+    look_is_right(x, lambda look: _blinding.reorder(x, order, signs, out, look=look, threads=threads), permuted)
+
+    def undo(look: _blinding.Look) -> None:
+        _blinding.reorder(out, order, signs, back, undo=True, look=look, threads=threads)
+
+    look_is_right(x, undo, permuted, sums=False)
 
 
 def test_threads_share_large_matrices() -> None:
@@ -228,9 +247,9 @@ def test_without_mixing_rounding_and_drift_are_one_weight() -> None:
     meeting = _blinding.SingleMeeting(w, across, norms, noise.numpy(), 8.0, 0.0)
     look = _blinding.SingleLook(4, 9, meeting)
     _blinding.look_at(x, look)
-    assert look.squares.shape == (4, 2)
+    assert look.squares.shape == (2, 4)
     exact = x.double().square() @ (norms + noise + 5.0 * norms)
-    assert np.allclose(look.squares[:, 0] * meeting.of_rounding, exact.numpy(), rtol=1e-5)
+    assert np.allclose(look.squares[0] * meeting.of_rounding, exact.numpy(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("of_x", DTYPES)
@@ -303,6 +322,15 @@ def test_wrong_shapes_and_types_are_refused() -> None:
         look.add_columns(_blinding.SingleLook(3, 6, meeting))
     with pytest.raises(ValueError, match="no probes"):
         look.add_columns(_blinding.SingleLook(4, 6))
+    with pytest.raises(ValueError, match="rows differ"):
+        look.add_factors(np.ones((2, 4), np.float32), np.ones(3, np.float32))
+    with pytest.raises(ValueError, match="no factors"):
+        look.add_factors(np.ones((0, 4), np.float32), np.ones(4, np.float32))
+    look.add_factors(np.ones((2, 4), np.float32), np.ones(4, np.float32))
+    with pytest.raises(ValueError, match="not of what is undone"):
+        _blinding.undo_mix(x, rows, columns, torch.empty(4, 6), look=look)
+    with pytest.raises(ValueError, match="not of what is undone"):
+        _blinding.reorder(x, order, other, torch.empty(4, 6), undo=True, look=look)
     with pytest.raises(ValueError, match="probes differ"):
         _blinding.worst_residual(look, look, of_answer=1.0, share=0.0)
     for wrong_type in (x.double(), x.half(), torch.empty(6, 4).T):

@@ -16,7 +16,7 @@ from kakuri.errors import KakuriError
 from kakuri.offload.places import Place, WorkerProcess
 from kakuri.offload.sgd import SgdStep, update
 from kakuri.offload.transport.frames import Message, Op
-from kakuri.offload.verify import Fingerprint, State
+from kakuri.offload.verify import Fingerprint, State, pass_over
 
 from .networks import Convolutional, InProcess, batches, largest_difference, pool, train
 
@@ -61,7 +61,8 @@ def test_wrong_products_are_caught_in_both_directions(kind: str, mixes: bool) ->
     assert caught == 100
 
 
-def test_the_fingerprint_follows_many_updates() -> None:
+@pytest.mark.parametrize("fetched", [False, True])
+def test_the_fingerprint_follows_many_updates(fetched: bool) -> None:
     """Against weights updated in single precision; a step too many, too few or with another rate is seen."""
     x, w, _ = product(32, 24, 40)
     velocity: Tensor | None = None
@@ -70,8 +71,17 @@ def test_the_fingerprint_follows_many_updates() -> None:
     for _ in range(300):
         x, dy = torch.randn(32, 24), 0.1 * torch.randn(32, 40)
         gradient = x.T @ dy
-        crossed = fingerprint.crossed(x, fingerprint.look(x), dy, fingerprint.look_back(dy))
+        seen = fingerprint.look(x)
+        back = fingerprint.look_back(dy, seen)
+        given = None if fetched else x
+        crossed = fingerprint.crossed(
+            given, dy, seen, back, see_back=pass_over, plain=lambda sums, squares: (sums, squares)
+        )
         fingerprint.add_gradient(crossed, accumulate=False)
+        assert fingerprint.wants_gradient == fetched
+        assert not fingerprint.gradient_is_right(gradient * (1 + 1e-4))
+        assert fingerprint.gradient_is_right(gradient)
+        assert not fingerprint.wants_gradient
         fingerprint.step(step)
         before = w.clone()
         velocity = update(w, velocity, gradient, step)

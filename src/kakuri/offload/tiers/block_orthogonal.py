@@ -31,7 +31,7 @@ from kakuri.offload.masks import MaskStream
 from kakuri.offload.tiers.tier import Right
 
 if TYPE_CHECKING:
-    from kakuri._blinding import Look
+    from kakuri._blinding import Look, Numbers
 
 SHIELD_SHARE = 16
 """One pair of shield rows for each 2 * 16 rows."""
@@ -86,6 +86,11 @@ class ShieldedRows:
         return self._hide(dy, right, out, -1.0, look)
 
     undo_dual = undo
+
+    def plain(self, sums: Numbers, squares: Numbers) -> tuple[Numbers, Numbers]:
+        found = np.empty_like(sums)
+        self.mask.columns(sums, found, undo=True, threads=torch.get_num_threads())
+        return found[:, : self.rows].copy(), np.full(self.rows, squares.mean(), squares.dtype)
 
     def _hide(self, x: Tensor, right: Right, out: Tensor | None, sign: float, look: Look | None) -> Tensor:
         """Shields are noise of the mean square of x, and the same times ``sign``."""

@@ -26,7 +26,7 @@ from kakuri.offload.masks import MaskStream
 from kakuri.offload.tiers.tier import Right
 
 if TYPE_CHECKING:
-    from kakuri._blinding import Look
+    from kakuri._blinding import Look, Numbers
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,12 @@ class ScaledRows:
 
     def undo_dual(self, dx: Tensor, right: Right, look: Look | None = None) -> Tensor:
         return _reorder(dx, self.mask, right, None, look, undo=True, dual=True)
+
+    def plain(self, sums: Numbers, squares: Numbers) -> tuple[Numbers, Numbers]:
+        order = self.mask.order
+        plain_sums, plain_squares = np.empty_like(sums), np.empty_like(squares)
+        plain_sums[:, order], plain_squares[order] = sums, squares
+        return plain_sums, plain_squares
 
 
 class SignedPermutation:

@@ -26,7 +26,7 @@ from torch import Tensor
 from kakuri.offload.masks import MaskStream
 
 if TYPE_CHECKING:
-    from kakuri._blinding import Look
+    from kakuri._blinding import Look, Numbers
 
 
 class Right(Protocol):
@@ -50,7 +50,8 @@ class Left(Protocol):
 
     Every method also applies ``right``, which is of the same tier, to the columns: both sides in one call, so that
     ``out``, which may lie in shared memory, never holds what is blinded on one side only. look: what verification wants
-    to see of the plain side, x or what is undone, while it is in the cache.
+    to see, while it is in the cache, of plain columns in the worker's rows: of x in their order or mixed with those
+    added, without scales, and of what is undone the same. It has ``blinded_rows`` rows.
     """
 
     @property
@@ -68,6 +69,10 @@ class Left(Protocol):
 
     def undo_dual(self, dx: Tensor, right: Right, look: Look | None = None) -> Tensor:
         """dx -> the b rows of P^T dx Q."""
+
+    def plain(self, sums: Numbers, squares: Numbers) -> tuple[Numbers, Numbers]:
+        """What a look found of the blinded rows, (k, blinded rows) linear in them and (blinded rows,) their squares,
+        for the b rows; squares on average where they are mixed."""
 
 
 class Tier(Protocol):
