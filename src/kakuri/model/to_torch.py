@@ -55,14 +55,23 @@ class GraphModule(nn.Module):
                 self.register_buffer(own, tensor)
             self.initializer_names[own] = name
             self._held[name] = own
+        last = {value.name: at for at, node in enumerate(self._nodes) for value in node.inputs if value is not None}
+        #: For each node, the values that no later one reads: kept, they would be most of a step's memory.
+        self._done: list[list[str]] = [[] for _ in self._nodes]
+        for value_name, at in last.items():
+            if value_name != self._output:
+                self._done[at].append(value_name or "")
 
     def forward(self, x: Tensor) -> Tensor:
         values: dict[str, Any] = {self._input: x}
-        for node in self._nodes:
+        for node, done in zip(self._nodes, self._done, strict=True):
             arguments = [None if value is None else self._value(value.name or "", values) for value in node.inputs]
             normalizes = self.learns_statistics and self.training and node.op_type == "BatchNormalization"
             operator = _batch_norm_in_training if normalizes else _OPERATORS[node.op_type]
             values[node.outputs[0].name or ""] = operator(node, arguments)
+            del arguments
+            for name in done:
+                values.pop(name, None)
         result: Tensor = values[self._output]
         return result
 

@@ -16,6 +16,7 @@ from kakuri.model.to_torch import to_torch, weights_of
 from kakuri.personal import sealed
 from kakuri.personal.calibration import calibrated, counts
 from kakuri.personal.features import dequantize, quantize
+from kakuri.personal.learners.adamw import AdamW
 from kakuri.personal.learners.deep import DeepLearner
 from kakuri.personal.learners.head import HeadLearner
 from kakuri.personal.learners.learner import Learner, balanced_batches
@@ -100,13 +101,30 @@ def test_full_training_learns_statistics_and_the_average_of_all_steps() -> None:
         assert moved == (statistics if method == "full" else set())
     learner = deep_learner("full")
     state = learner.state()  # before the first step the average is the weights themselves
-    assert all(np.array_equal(state[key], state[key.replace("value", "average")]) for key in state)
+    values = [key for key in state if key.startswith("value.")]
+    assert all(np.array_equal(state[key], state[key.replace("value", "average")]) for key in values)
     learner.epoch(0)
     state = learner.state()
     head = learner.learned().head
     averages = [array for key, array in state.items() if key.startswith("average.")]
     assert any(array.shape == head.weight.shape and np.array_equal(array, head.weight) for array in averages)
     assert not np.array_equal(state["value.0"], state["average.0"])
+
+
+def test_steps_are_those_of_torch() -> None:
+    start = [torch.randn(4, 3, generator=torch.Generator().manual_seed(1)), torch.ones(5), torch.ones(2)]
+    ours, theirs = ([tensor.clone().requires_grad_() for tensor in start] for _ in range(2))
+    own, peer = AdamW(ours, 0.02), torch.optim.AdamW(theirs, weight_decay=0.02)
+    for index in range(30):
+        rate = 0.1 / (1 + index)
+        peer.param_groups[0]["lr"] = rate
+        for first, second, _ in (ours, theirs):  # the third has no gradient
+            (((first + index).sin() ** 2).sum() + (second**3).sum()).backward()
+        own.step(rate)
+        peer.step()
+        peer.zero_grad()
+    torch.testing.assert_close(ours, theirs)
+    assert torch.equal(ours[2], start[2])
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(1, 20))

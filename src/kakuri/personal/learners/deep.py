@@ -31,13 +31,13 @@ from kakuri.personal import forms
 from kakuri.personal.dataset import Int64, UInt8
 from kakuri.personal.handoff import Handoff
 from kakuri.personal.inputs.spec import InputSpec
+from kakuri.personal.learners.adamw import AdamW
 from kakuri.personal.learners.learner import Float32, Learned, State, balanced_batches, with_new_rows
 from kakuri.personal.learners.low_rank import add_low_rank
 from kakuri.personal.linear import Head
 from kakuri.trust.entropy import SeededRandomness
 
 _LAST = 2
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class DeepLearner:
         settings: DeepSettings | None = None,
     ) -> None:
         torch.set_num_threads(1)
-        torch.use_deterministic_algorithms(True)
+        torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms also loads the compiler, 39 MiB
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads what it did not write
         self._settings, self._epochs, self._spec = settings or DeepSettings(), epochs, spec
         self._x, self._y, self._mirror, self._randomness = samples, labels, mirror, randomness
@@ -84,8 +84,7 @@ class DeepLearner:
         self._head.load_state_dict({"weight": torch.from_numpy(start.weight), "bias": torch.from_numpy(start.bias)})
         self._names = dict(trunk.initializer_names)
         trained = [*self._prepare(method), *self._head.parameters()]
-        self._optimizer = torch.optim.AdamW(trained, weight_decay=self._settings.decay, fused=True)
-        self._trained = trained
+        self._optimizer = AdamW(trained, self._settings.decay)
         statistics = trunk.buffers() if trunk.learns_statistics else ()
         self._changing = [*(parameter.detach() for parameter in trained), *statistics]
         self._averages = [tensor.clone() for tensor in self._changing]
@@ -153,7 +152,6 @@ class DeepLearner:
                 x = np.where(generator.random((len(x), 1, 1, 1)) < 0.5, x[..., ::-1], x)
             scores = self._head(self._trunk(torch.from_numpy(self._spec.normalize(x))))
             loss = functional.cross_entropy(scores, torch.from_numpy(self._y[chosen]))
-            self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self._step(index + at / len(batches), len(batches))
             losses.append(loss.item())
@@ -168,26 +166,23 @@ class DeepLearner:
         s = self._settings
         rising = (done + 1 / steps_per_epoch) / s.warm_up
         falling = 0.5 * (1 + np.cos(np.pi * max(0.0, done - s.warm_up) / max(self._epochs - s.warm_up, 1e-9)))
-        for group in self._optimizer.param_groups:
-            group["lr"] = s.rate * float(min(rising, falling))
-        self._optimizer.step()
-        steps = 1 + done * steps_per_epoch
+        self._optimizer.step(s.rate * float(min(rising, falling)))
+        steps = self._optimizer.steps
         torch._foreach_lerp_(self._averages, self._changing, 1 - min(s.average, steps / (steps + 10)))
 
     def state(self) -> dict[str, NDArray[Any]]:
-        made = {f"value.{i}": tensor.numpy().copy() for i, tensor in enumerate(self._changing)}
-        made |= {f"average.{i}": tensor.numpy().copy() for i, tensor in enumerate(self._averages)}
-        moments = [self._optimizer.state[parameter] for parameter in self._trained]
-        return made | {f"{key}.{i}": m[key].numpy().copy() for i, m in enumerate(moments) for key in m}
+        made = {name: tensor.numpy().copy() for name, tensor in self._held()}
+        return made | {"steps": np.array(self._optimizer.steps)}
 
     def restore(self, state: State) -> None:
-        with torch.no_grad():
-            for i, (value, average) in enumerate(zip(self._changing, self._averages, strict=True)):
-                value.copy_(torch.from_numpy(state[f"value.{i}"]))
-                average.copy_(torch.from_numpy(state[f"average.{i}"]))
-        for i, parameter in enumerate(self._trained):
-            moments = {key: torch.from_numpy(state[f"{key}.{i}"].copy()) for key in _MOMENTS if f"{key}.{i}" in state}
-            self._optimizer.state[parameter] = moments
+        for name, tensor in self._held():
+            tensor.copy_(torch.from_numpy(state[name]))
+        self._optimizer.steps = int(state["steps"])
+
+    def _held(self) -> list[tuple[str, Tensor]]:
+        """All that training changes, by name."""
+        groups = {"value": self._changing, "average": self._averages, "moment": self._optimizer.tensors}
+        return [(f"{key}.{i}", tensor) for key, tensors in groups.items() for i, tensor in enumerate(tensors)]
 
     def learned(self) -> Learned:
         kept = [tensor.clone() for tensor in self._changing]
@@ -202,8 +197,8 @@ class DeepLearner:
         self._trunk.eval()
         with torch.no_grad():
             rows = [
-                self._trunk(torch.from_numpy(self._spec.normalize(samples[at : at + 64]))).numpy()
-                for at in range(0, len(samples), 64)
+                self._trunk(torch.from_numpy(self._spec.normalize(samples[at : at + 16]))).numpy().copy()
+                for at in range(0, len(samples), 16)
             ]
         self._trunk.train()
         return np.concatenate(rows)
