@@ -42,11 +42,13 @@ _LAST = 2
 
 @dataclass(frozen=True)
 class DeepSettings:
-    """rate: of AdamW, cosine to zero over all epochs after a linear rise of ``warm_up`` epochs. average: share of the
-    weights' moving average that a step keeps, in the long run.
+    """rate: of AdamW, cosine to zero over all epochs after a linear rise of ``warm_up`` epochs; low_rank_rate: the same
+    for ``lora``, whose additions start at nothing. average: share of the weights' moving average that a step keeps, in
+    the long run.
     """
 
     rate: float = 3e-3
+    low_rank_rate: float = 1e-2
     warm_up: float = 0.5
     decay: float = 1e-2
     average: float = 0.99
@@ -84,6 +86,7 @@ class DeepLearner:
         self._head.load_state_dict({"weight": torch.from_numpy(start.weight), "bias": torch.from_numpy(start.bias)})
         self._names = dict(trunk.initializer_names)
         trained = [*self._prepare(method), *self._head.parameters()]
+        self._rate = self._settings.low_rank_rate if method == "lora" else self._settings.rate
         self._optimizer = AdamW(trained, self._settings.decay)
         statistics = trunk.buffers() if trunk.learns_statistics else ()
         self._changing = [*(parameter.detach() for parameter in trained), *statistics]
@@ -166,7 +169,7 @@ class DeepLearner:
         s = self._settings
         rising = (done + 1 / steps_per_epoch) / s.warm_up
         falling = 0.5 * (1 + np.cos(np.pi * max(0.0, done - s.warm_up) / max(self._epochs - s.warm_up, 1e-9)))
-        self._optimizer.step(s.rate * float(min(rising, falling)))
+        self._optimizer.step(self._rate * float(min(rising, falling)))
         steps = self._optimizer.steps
         torch._foreach_lerp_(self._averages, self._changing, 1 - min(s.average, steps / (steps + 10)))
 
