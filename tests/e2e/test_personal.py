@@ -237,6 +237,21 @@ def test_a_person_is_learnt_from_statistics_of_an_earlier_layer(tmp_path: Path) 
     assert caught.value.code == "KK-P36"
 
 
+def test_mirrored_features_go_the_whole_way(tmp_path: Path) -> None:
+    settings = personal.PlanSettings(form="statistics", layer="c", simulated_classes=0)
+    recipe = personal.Recipe(views=3, flip=True, shift=1)
+    plan = personal.plan(small.model(), small.data(), recipe=recipe, settings=settings)
+    plan.build(tmp_path / "general.kkr", small.publisher(tmp_path))
+    opened = personal.open(tmp_path / "general.kkr", tmp_path / "publisher.pub", home=tmp_path / "home")
+    assert opened.fit(small.pictures(ME, 12, 7), "me").installed
+    samples = small.pictures(ME, 5, 50)
+    scores = opened.scores(samples)[1]
+    np.testing.assert_allclose(opened.scores(np.ascontiguousarray(samples[..., ::-1]))[1], scores, atol=1e-5)
+    opened.export(tmp_path / "me.onnx", weights_are_personal_data=True)
+    exported = model.reference_outputs(model.load(tmp_path / "me.onnx"), opened.input.normalize(samples))
+    np.testing.assert_allclose(exported, scores, atol=1e-3)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "last-layers", "lora"])
 def test_deeper_methods_learn_too(tmp_path: Path, method: str) -> None:

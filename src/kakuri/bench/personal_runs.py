@@ -15,7 +15,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from kakuri.files import atomic_write
 from kakuri.model.to_torch import to_torch
 from kakuri.personal.calibration import predict
 from kakuri.personal.dataset import Int64, UInt8
-from kakuri.personal.features import Trunk
+from kakuri.personal.features import Float32, Trunk
 from kakuri.personal.learners.deep import DeepLearner
 from kakuri.personal.split import changed_trunk, split
 from kakuri.trust.entropy import SeededRandomness
@@ -99,10 +99,14 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Curve:
-    """share: of the general data handed down, 0 to 1; None: from scratch with all of it."""
+    """share: of the general data handed down, 0 to 1; None: from scratch with all of it.
+
+    mirrored: after the last epoch, when a test photo's and its mirror image's scores are averaged, as ``best`` does.
+    """
 
     share: float | None
-    points: tuple[CurvePoint, ...] = field(default=())
+    points: tuple[CurvePoint, ...]
+    mirrored: Measures
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -197,6 +201,7 @@ def _resumed(share: float, data: Faces, model: ir.Model, seed: int) -> Curve:
         method="full",
         epochs=CURVE_EPOCHS,
         spec=SPEC,
+        mirror=VIEWS.flip,
         randomness=random,
     )
     points: list[CurvePoint] = []
@@ -208,7 +213,8 @@ def _resumed(share: float, data: Faces, model: ir.Model, seed: int) -> Curve:
         learned = learner.learned()
         trunk = Trunk(changed_trunk(kk.model.to_bytes(parts.trunk), learned.weights), SPEC)
         points.append(CurvePoint(spent, measure(predict(learned.head, trunk.features(data.test)), data)))
-    return Curve(share, tuple(points))
+    both = (trunk.features(data.test) + trunk.features(data.test[..., ::-1])) * np.float32(0.5)
+    return Curve(share, tuple(points), measure(predict(learned.head, both), data))
 
 
 def _scratch(data: Faces, seed: int) -> Curve:
@@ -216,7 +222,7 @@ def _scratch(data: Faces, seed: int) -> Curve:
     torch.manual_seed(seed)
     module = face_cnn(data.people + 1)
     pictures, labels = _training_views(1.0, data, SeededRandomness(seed, "curve scratch"))
-    source = Source(torch.from_numpy(pictures), torch.from_numpy(labels), Augmentation())
+    source = Source(torch.from_numpy(pictures), torch.from_numpy(labels), Augmentation(flip=VIEWS.flip))
     test = torch.from_numpy(SPEC.normalize(data.test))
     points: list[CurvePoint] = []
     paused = 0.0
@@ -225,20 +231,21 @@ def _scratch(data: Faces, seed: int) -> Curve:
     def observe(report: EpochReport) -> None:
         nonlocal paused
         now = time.process_time()
-        points.append(CurvePoint(now - started - paused, measure(_said(module, test), data)))
+        points.append(CurvePoint(now - started - paused, measure(_scores(module, test).argmax(axis=1), data)))
         paused += time.process_time() - now
 
     train(module, source, replace(SERVER_RECIPE, epochs=CURVE_EPOCHS), seed=seed, observe=observe)
-    points[-1] = replace(points[-1], measures=measure(_said(module, test), data))  # with the averaged weights
-    return Curve(None, tuple(points))
+    straight, mirrored = _scores(module, test), _scores(module, test.flip(3))  # with the averaged weights
+    points[-1] = replace(points[-1], measures=measure(straight.argmax(axis=1), data))
+    return Curve(None, tuple(points), measure((straight + mirrored).argmax(axis=1), data))
 
 
-def _said(module: torch.nn.Module, test: torch.Tensor) -> Int64:
+def _scores(module: torch.nn.Module, test: torch.Tensor) -> Float32:
     module.eval()
     with torch.no_grad():
-        said: Int64 = module(test).argmax(dim=1).numpy()
+        scores: Float32 = module(test).numpy()
     module.train()
-    return said
+    return scores
 
 
 def _training_views(share: float, data: Faces, random: SeededRandomness) -> tuple[UInt8, Int64]:

@@ -4,7 +4,7 @@ Purpose: ``to_torch(net)``; the way back is ``weights_of(module)``, by the names
 Requires: the extra ``kakuri[torch]``; one input, one output, static shapes with batch axis 1.
 Guarantees: the module takes any batch size and computes what ONNX Runtime computes, up to float rounding (tested per
 operator); every floating-point initializer of two or more elements that an operator reads as data is a parameter,
-batch-norm statistics are buffers and stay as they are.
+batch-norm statistics are buffers and stay as they are unless ``learns_statistics`` is set.
 Does not guarantee: operators outside ``_OPERATORS``; they are all named together in one refusal (KK-M40).
 """
 
@@ -27,7 +27,12 @@ Operator: TypeAlias = Callable[[ir.Node, "list[Any]"], Tensor]
 
 
 class GraphModule(nn.Module):
-    """Runs the nodes in order. ``initializer_names``: parameter or buffer name -> name in the ONNX model."""
+    """Runs the nodes in order. ``initializer_names``: parameter or buffer name -> name in the ONNX model.
+
+    learns_statistics: in training mode, batch normalisation takes its batch's statistics and moves its own by a tenth.
+    """
+
+    learns_statistics = False
 
     def __init__(self, net: ir.Model) -> None:
         super().__init__()
@@ -50,12 +55,23 @@ class GraphModule(nn.Module):
                 self.register_buffer(own, tensor)
             self.initializer_names[own] = name
             self._held[name] = own
+        last = {value.name: at for at, node in enumerate(self._nodes) for value in node.inputs if value is not None}
+        #: For each node, the values that no later one reads: kept, they would be most of a step's memory.
+        self._done: list[list[str]] = [[] for _ in self._nodes]
+        for value_name, at in last.items():
+            if value_name != self._output:
+                self._done[at].append(value_name or "")
 
     def forward(self, x: Tensor) -> Tensor:
         values: dict[str, Any] = {self._input: x}
-        for node in self._nodes:
+        for node, done in zip(self._nodes, self._done, strict=True):
             arguments = [None if value is None else self._value(value.name or "", values) for value in node.inputs]
-            values[node.outputs[0].name or ""] = _OPERATORS[node.op_type](node, arguments)
+            normalizes = self.learns_statistics and self.training and node.op_type == "BatchNormalization"
+            operator = _batch_norm_in_training if normalizes else _OPERATORS[node.op_type]
+            values[node.outputs[0].name or ""] = operator(node, arguments)
+            del arguments
+            for name in done:
+                values.pop(name, None)
         result: Tensor = values[self._output]
         return result
 
@@ -150,6 +166,12 @@ def _average_pool(node: ir.Node, a: list[Any]) -> Tensor:
 def _batch_norm(node: ir.Node, a: list[Any]) -> Tensor:
     x, scale, shift, mean, variance = a
     return functional.batch_norm(x, mean, variance, scale, shift, training=False, eps=real(node, "epsilon", 1e-5))
+
+
+def _batch_norm_in_training(node: ir.Node, a: list[Any]) -> Tensor:
+    x, scale, shift, mean, variance = a
+    eps = real(node, "epsilon", 1e-5)
+    return functional.batch_norm(x, mean, variance, scale, shift, training=True, momentum=0.1, eps=eps)
 
 
 def _reshape(_: ir.Node, a: list[Any]) -> Tensor:

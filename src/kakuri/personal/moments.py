@@ -26,7 +26,7 @@ from kakuri.personal.features import Float32, StoredFeatures, dequantize, quanti
 from kakuri.personal.linear import Head
 
 MAX_FEATURES = 2048
-_RIDGE = 0.1
+_RIDGE = 0.3
 _NEVER = np.float32(-1e3)
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]

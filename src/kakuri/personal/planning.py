@@ -23,6 +23,7 @@ from kakuri.personal.dataset import GeneralData, Int64, UInt8
 from kakuri.personal.features import Trunk, quantize
 from kakuri.personal.handoff import Terms, tensors, write_handoff
 from kakuri.personal.inputs.spec import InputSpec
+from kakuri.personal.mirror import mirrored
 from kakuri.personal.moments import MAX_FEATURES, moments_of, solve
 from kakuri.personal.recipe import Recipe
 from kakuri.personal.select import STRATEGIES, Candidates
@@ -41,8 +42,10 @@ class PlanSettings:
     """form, strategy: see ``forms.FORMS`` and ``select.STRATEGIES``. feature_views: views stored per chosen sample.
 
     layer: where the trunk ends (``split.layers`` names the places); None is before the last dense layer. rank: most
-    axes of the covariance in ``statistics``; a budget may leave fewer.
-    guard_views: views stored per held-out sample. guard_share: at most this share of the budget goes to the guard set.
+    axes of the covariance in ``statistics``; a budget may leave fewer. mirror: with a ``layer``, features of a
+    sample and of its mirror image are averaged, if the recipe says that mirroring changes nobody (``flip``).
+    guard_views: views stored per held-out sample. guard_share: at most this share of the budget goes to the guard set;
+    None is a half for ``statistics``, whose other half goes far, and a third else.
     simulated_classes: so many classes play the new person; 0 leaves the simulation out. seed: of every choice.
     """
 
@@ -50,9 +53,10 @@ class PlanSettings:
     strategy: str = "class-balanced"
     layer: str | None = None
     rank: int = 128
+    mirror: bool = True
     feature_views: int = 1
     guard_views: int = 4
-    guard_share: float = 1 / 3
+    guard_share: float | None = None
     simulated_classes: int = 5
     target_false_personal: float = 0.01
     seed: int = 0
@@ -144,7 +148,10 @@ def plan(
     parts = split(net)
     _check(net, data, spec, parts, settings)
     trained, labels = data.part(held_out=False)
-    parts = parts if settings.layer is None else _ending_at_layer(net, settings.layer, trained, labels, spec)
+    if settings.layer is not None:
+        end = tapped(net, settings.layer)
+        end = mirrored(end) if settings.mirror and recipe.flip else end
+        parts = _with_solved_head(end, settings.layer, trained, labels, spec)
     if settings.form == "statistics" and parts.features > MAX_FEATURES:
         hint = "another layer, or the form features"
         raise KakuriError(
@@ -202,6 +209,7 @@ def plan(
         "form": settings.form,
         "strategy": settings.strategy,
         "layer": settings.layer,
+        "mirror": settings.layer is not None and settings.mirror and recipe.flip,
         "rank": rank if settings.form == "statistics" else None,
         "samples": len(chosen),
         "available": len(labels),
@@ -217,9 +225,8 @@ def plan(
     return PersonalPlan(terms, parts, samples, guard, handed, general_bytes, per_class, simulation)
 
 
-def _ending_at_layer(net: ir.Model, layer: str, samples: UInt8, labels: Int64, spec: InputSpec) -> SplitModel:
-    """The trunk up to ``layer``, and a head for it in closed form from all that the server trained on."""
-    end = tapped(net, layer)
+def _with_solved_head(end: ir.Model, layer: str, samples: UInt8, labels: Int64, spec: InputSpec) -> SplitModel:
+    """The trunk ``end``, and a head for it in closed form from all that the server trained on."""
     width = static_shape(end.graph.outputs[0])[1]
     if width > MAX_FEATURES:
         hint = f"a layer with at most {MAX_FEATURES} features after averaging"
@@ -271,7 +278,8 @@ def _guard(
     if budget is not None:
         each = next(iter(arrays.values()))[:1].nbytes + repeated[:1].nbytes
         fixed = 0 if stored is None else stored.scale.nbytes
-        most = max(1, (int(budget * settings.guard_share) - fixed) // each)
+        share = settings.guard_share or (1 / 2 if settings.form == "statistics" else 1 / 3)
+        most = max(1, (int(budget * share) - fixed) // each)
         arrays, repeated = {name: array[:most] for name, array in arrays.items()}, repeated[:most]
     scale = {} if stored is None else {"scale": stored.scale}
     return {**arrays, **scale, "labels": repeated}

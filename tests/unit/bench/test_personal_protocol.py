@@ -94,6 +94,7 @@ def test_a_curve_has_a_point_for_every_epoch(
     made = curve(share, data, untrained_model(2, tmp_path), seed=0)
     assert len(made.points) == 2
     assert 0 < made.points[0].cpu_seconds < made.points[1].cpu_seconds
+    assert 0 <= made.mirrored.accuracy <= 1
     if share == 0.0:
         assert made.points[-1].measures.false_personal > 0.5
 

@@ -97,6 +97,26 @@ def test_weights_are_parameters_under_their_own_names_and_statistics_are_not(tmp
     assert all(parameter.grad is not None for parameter in module.parameters())
 
 
+def test_statistics_are_learnt_when_asked_for_and_in_training_alone(tmp_path: Path) -> None:
+    node = helper.make_node("BatchNormalization", ["x", "w0", "w1", "w2", "w3"], ["y"], epsilon=1e-3)
+    extra = [_array(4), _array(4), _array(4), np.abs(_array(4)) + 1]
+    module = to_torch(_load(tmp_path, [node], extra, [1, 4, 6, 8]))  # type: ignore[arg-type]
+    peer = torch.nn.BatchNorm2d(4, eps=1e-3)
+    names = ("weight", "bias", "running_mean", "running_var")
+    peer.load_state_dict(
+        {name: torch.from_numpy(array.copy()) for name, array in zip(names, extra, strict=True)}, strict=False
+    )
+    x = torch.from_numpy(_array(3, 4, 6, 8))
+    fixed = module(x)
+    assert all(np.array_equal(array, own.numpy()) for array, own in zip(extra[2:], module.buffers(), strict=True))
+    module.learns_statistics = True
+    torch.testing.assert_close(module(x), peer(x))
+    torch.testing.assert_close(list(module.buffers()), [peer.running_mean, peer.running_var])
+    module.eval()
+    torch.testing.assert_close(module(x), peer.eval()(x))
+    assert not torch.equal(fixed, module(x))
+
+
 def test_all_operators_without_a_form_are_named_together(tmp_path: Path) -> None:
     nodes = [helper.make_node("Sin", ["x"], ["a"]), helper.make_node("Cos", ["a"], ["y"])]
     with pytest.raises(KakuriError) as caught:

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kakuri import KakuriError, model, personal
+from kakuri.model.graph import constant
 from kakuri.model.to_torch import to_torch, weights_of
 from kakuri.personal import sealed
 from kakuri.personal.calibration import calibrated, counts
 from kakuri.personal.features import dequantize, quantize
+from kakuri.personal.learners.adamw import AdamW
 from kakuri.personal.learners.deep import DeepLearner
 from kakuri.personal.learners.head import HeadLearner
 from kakuri.personal.learners.learner import Learner, balanced_batches
@@ -46,6 +48,7 @@ def deep_learner(method: str) -> Learner:
         method=method,
         epochs=4,
         spec=personal.InputSpec(shape=(1, 16, 16)),
+        mirror=False,
         randomness=RANDOM,
     )
 
@@ -83,7 +86,45 @@ def test_methods_change_what_they_say() -> None:
         changed[method] = {name for name in start if not np.array_equal(start[name], weights[name])}
     assert changed["full"] == set(start)
     assert changed["last-layers"] == changed["lora"] == {name for name in start if start[name].ndim >= 2}
-    assert all(len(deep_learner("lora").state()[f"weight.{i}"].shape) == 2 for i in range(2))
+    assert all(len(deep_learner("lora").state()[f"value.{i}"].shape) == 2 for i in range(2))
+
+
+def test_full_training_learns_statistics_and_the_average_of_all_steps() -> None:
+    statistics = {"norm.mean", "norm.variance"}
+    start = split(small.model()).trunk.graph.initializers
+    for method in ("full", "last-layers", "lora"):
+        learner = deep_learner(method)
+        assert isinstance(learner, DeepLearner)
+        learner.epoch(0)
+        learned = learner.learned().weights
+        moved = {name for name in statistics if not np.array_equal(constant(start[name]), learned[name])}
+        assert moved == (statistics if method == "full" else set())
+    learner = deep_learner("full")
+    state = learner.state()  # before the first step the average is the weights themselves
+    values = [key for key in state if key.startswith("value.")]
+    assert all(np.array_equal(state[key], state[key.replace("value", "average")]) for key in values)
+    learner.epoch(0)
+    state = learner.state()
+    head = learner.learned().head
+    averages = [array for key, array in state.items() if key.startswith("average.")]
+    assert any(array.shape == head.weight.shape and np.array_equal(array, head.weight) for array in averages)
+    assert not np.array_equal(state["value.0"], state["average.0"])
+
+
+def test_steps_are_those_of_torch() -> None:
+    start = [torch.randn(4, 3, generator=torch.Generator().manual_seed(1)), torch.ones(5), torch.ones(2)]
+    ours, theirs = ([tensor.clone().requires_grad_() for tensor in start] for _ in range(2))
+    own, peer = AdamW(ours, 0.02), torch.optim.AdamW(theirs, weight_decay=0.02)
+    for index in range(30):
+        rate = 0.1 / (1 + index)
+        peer.param_groups[0]["lr"] = rate
+        for first, second, _ in (ours, theirs):  # the third has no gradient
+            (((first + index).sin() ** 2).sum() + (second**3).sum()).backward()
+        own.step(rate)
+        peer.step()
+        peer.zero_grad()
+    torch.testing.assert_close(ours, theirs)
+    assert torch.equal(ours[2], start[2])
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(1, 20))

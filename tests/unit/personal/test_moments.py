@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,8 +11,9 @@ from hypothesis import strategies as st
 
 from kakuri import KakuriError, model, personal
 from kakuri.personal.learners.analytic import AnalyticLearner
+from kakuri.personal.mirror import mirrored
 from kakuri.personal.moments import Moments, moments_of, pack, packed_bytes, solve, unpack
-from kakuri.personal.split import layers, tapped, with_head
+from kakuri.personal.split import layers, split, tapped, with_head
 from tests.unit.personal import small
 
 
@@ -47,7 +50,7 @@ def test_the_head_is_ridge_regression_on_indicators(classes: int, width: int) ->
     features, labels = drawn(classes, width=width)
     head = solve(moments_of(features, labels), classes)
     x = features.astype(np.float64) - features.astype(np.float64).mean(axis=0)
-    penalty = 0.1 * np.sum(x**2) / width
+    penalty = 0.3 * np.sum(x**2) / width
     targets = np.eye(classes)[labels] - 1 / classes
     rows = np.concatenate([x, np.sqrt(penalty) * np.eye(width)])
     expected, *_ = np.linalg.lstsq(rows, np.concatenate([targets, np.zeros((width, classes))]), rcond=None)
@@ -115,6 +118,29 @@ def test_a_trunk_ends_where_it_is_told_to() -> None:
         tapped(net, "nothing")
     assert caught.value.code == "KK-P07"
     assert "dense" in str(caught.value)
+
+
+def test_a_mirrored_trunk_averages_a_sample_and_its_mirror_image(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(3, 1, 16, 16)).astype(np.float32)
+    for end in (tapped(small.model(), "c"), split(small.model()).trunk):
+        expected = (model.reference_outputs(end, x) + model.reference_outputs(end, x[..., ::-1].copy())) / 2
+        made = mirrored(end)
+        np.testing.assert_allclose(model.reference_outputs(made, x), expected, atol=1e-6)
+        model.save(made, tmp_path / "mirrored.onnx")
+        read = model.load(tmp_path / "mirrored.onnx")
+        np.testing.assert_allclose(model.reference_outputs(read, x), expected, atol=1e-6)
+
+
+def test_features_are_mirrored_where_the_recipe_mirrors() -> None:
+    def report(*, flip: bool, **changes: object) -> object:
+        settings = personal.PlanSettings(form="statistics", simulated_classes=0, **changes)  # type: ignore[arg-type]
+        recipe = personal.Recipe(views=2, flip=flip)
+        return personal.plan(small.model(), small.data(), recipe=recipe, settings=settings).terms.report["mirror"]
+
+    assert report(flip=True, layer="c") is True
+    assert report(flip=False, layer="c") is False
+    assert report(flip=True, layer="c", mirror=False) is False
+    assert report(flip=True) is False  # the server's own trunk and head stay as they are
 
 
 def test_a_plan_of_statistics_keeps_its_budget_and_says_where_it_ends() -> None:

@@ -1,16 +1,16 @@
 """Training deeper than the head, in torch: all layers, the last ones, or low-rank additions to all.
 
 Purpose: for personal data that the server's trunk does not tell apart; needs a form with pictures.
-Guarantees: as ``learner.Learner``, with torch's deterministic algorithms on one thread. Batch-norm statistics stay the
-server's, so that a few photos cannot shift them.
+Guarantees: as ``learner.Learner``, with torch's deterministic algorithms on one thread. What is learnt is the moving
+average of the weights over the steps. Batch normalisation: ``full`` takes each batch's statistics and learns new ones
+(batches are balanced, so a few photos do not shift them); the other methods keep the server's.
 Does not guarantee: speed; a step costs about three passes through the whole trunk.
-Source: low-rank additions: Hu et al., LoRA, ICLR 2022, here for convolutions too (a kernel as a matrix, out by in*k*k).
 
 | method | what changes |
 | --- | --- |
 | full | every weight |
 | last-layers | the last two layers with weights before the head, and the head |
-| lora | W + B A for every matrix and kernel, rank 4, and the head; B starts at zero |
+| lora | W + B A for every matrix and kernel, rank 4, and the head (``low_rank``) |
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils import parametrize
 
 from kakuri.errors import KakuriError
 from kakuri.model.serialize import from_bytes
@@ -32,45 +31,32 @@ from kakuri.personal import forms
 from kakuri.personal.dataset import Int64, UInt8
 from kakuri.personal.handoff import Handoff
 from kakuri.personal.inputs.spec import InputSpec
+from kakuri.personal.learners.adamw import AdamW
 from kakuri.personal.learners.learner import Float32, Learned, State, balanced_batches, with_new_rows
+from kakuri.personal.learners.low_rank import add_low_rank
 from kakuri.personal.linear import Head
 from kakuri.trust.entropy import SeededRandomness
 
-_RANK = 4
 _LAST = 2
 
 
 @dataclass(frozen=True)
 class DeepSettings:
-    """rate: of SGD with momentum, cosine to zero over all epochs. clip: largest norm of a step's gradient.
-
-    Without a clip a trunk whose batch-norm statistics stay fixed can blow up in the first steps: nothing scales its
-    activations back.
+    """rate: of AdamW, cosine to zero over all epochs after a linear rise of ``warm_up`` epochs; low_rank_rate: the same
+    for ``lora``, whose additions start at nothing. average: share of the weights' moving average that a step keeps, in
+    the long run.
     """
 
-    rate: float = 0.01
-    clip: float = 1.0
-    momentum: float = 0.9
-    decay: float = 1e-4
-    batch: int = 32
-
-
-class _LowRank(nn.Module):
-    """W -> W + B A, for a weight of two or more axes; W itself stays."""
-
-    def __init__(self, weight: Tensor, generator: torch.Generator) -> None:
-        super().__init__()
-        rows, columns = weight.shape[0], weight[0].numel()
-        rank = min(_RANK, rows, columns)
-        self.a = nn.Parameter(torch.randn(rank, columns, generator=generator) / columns**0.5)
-        self.b = nn.Parameter(torch.zeros(rows, rank))
-
-    def forward(self, weight: Tensor) -> Tensor:
-        return weight + (self.b @ self.a).reshape(weight.shape)
+    rate: float = 3e-3
+    low_rank_rate: float = 1e-2
+    warm_up: float = 0.5
+    decay: float = 1e-2
+    average: float = 0.99
+    batch: int = 64
 
 
 class DeepLearner:
-    """samples: (n, C, H, W) uint8 views. labels: (n,) below ``classes``."""
+    """samples: (n, C, H, W) uint8 views. labels: (n,) below ``classes``. mirror: half of every batch, drawn anew."""
 
     def __init__(
         self,
@@ -83,25 +69,28 @@ class DeepLearner:
         method: str,
         epochs: int,
         spec: InputSpec,
+        mirror: bool,
         randomness: SeededRandomness,
         settings: DeepSettings | None = None,
     ) -> None:
         torch.set_num_threads(1)
-        torch.use_deterministic_algorithms(True)
+        torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms also loads the compiler, 39 MiB
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads what it did not write
         self._settings, self._epochs, self._spec = settings or DeepSettings(), epochs, spec
-        self._x, self._y, self._randomness = samples, labels, randomness
+        self._x, self._y, self._mirror, self._randomness = samples, labels, mirror, randomness
         self._trunk = trunk
         trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.6 times as fast on faces
+        trunk.learns_statistics = method == "full" and len(samples) > 1
         start = with_new_rows(head, self._features(samples), labels, classes)
         self._head = nn.Linear(start.weight.shape[1], classes)
         self._head.load_state_dict({"weight": torch.from_numpy(start.weight), "bias": torch.from_numpy(start.bias)})
         self._names = dict(trunk.initializer_names)
         trained = [*self._prepare(method), *self._head.parameters()]
-        s = self._settings
-        self._optimizer = torch.optim.SGD(trained, s.rate, momentum=s.momentum, weight_decay=s.decay)
-        self._trained = trained
-        self._velocity = [torch.zeros_like(p) for p in trained]
+        self._rate = self._settings.low_rank_rate if method == "lora" else self._settings.rate
+        self._optimizer = AdamW(trained, self._settings.decay)
+        statistics = trunk.buffers() if trunk.learns_statistics else ()
+        self._changing = [*(parameter.detach() for parameter in trained), *statistics]
+        self._averages = [tensor.clone() for tensor in self._changing]
 
     @classmethod
     def from_handoff(
@@ -134,6 +123,7 @@ class DeepLearner:
             method=method,
             epochs=epochs,
             spec=terms.input,
+            mirror=terms.recipe.flip,
             randomness=randomness,
         )
 
@@ -150,59 +140,68 @@ class DeepLearner:
         seed = self._randomness.child("lora").generator().integers(2**63)
         generator = torch.Generator().manual_seed(int(seed))
         for name in matrices:
-            parametrize.register_parametrization(
-                self._trunk, name, _LowRank(self._trunk.get_parameter(name), generator), unsafe=True
-            )
+            add_low_rank(self._trunk, name, generator)
         return [parameter for parameter in self._trunk.parameters() if parameter.requires_grad]
 
     def epoch(self, index: int) -> float:
         s, losses = self._settings, []
-        rate = s.rate * 0.5 * (1 + np.cos(np.pi * index / self._epochs))
-        for group in self._optimizer.param_groups:
-            group["lr"] = float(rate)
-        self._load_velocity()
-        for chosen in balanced_batches(self._y, s.batch, self._randomness.child(f"epoch {index}").generator()):
-            self._optimizer.zero_grad()
-            scores = self._head(self._trunk(torch.from_numpy(self._spec.normalize(self._x[chosen]))))
+        generator = self._randomness.child(f"epoch {index}").generator()
+        batches = balanced_batches(self._y, s.batch, generator)
+        for at, chosen in enumerate(batches):
+            if len(chosen) == 1 < len(batches):
+                continue  # one sample has no statistics
+            x = self._x[chosen]
+            if self._mirror:
+                x = np.where(generator.random((len(x), 1, 1, 1)) < 0.5, x[..., ::-1], x)
+            scores = self._head(self._trunk(torch.from_numpy(self._spec.normalize(x))))
             loss = functional.cross_entropy(scores, torch.from_numpy(self._y[chosen]))
             loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(self._trained, s.clip)
-            self._optimizer.step()
+            self._step(index + at / len(batches), len(batches))
             losses.append(loss.item())
         if not np.isfinite(losses).all():
             raise KakuriError(
                 "KK-P37", "training diverged", where=f"epoch {index}", got=losses[-1], limit="finite loss"
             )
-        self._keep_velocity()
         return float(np.mean(losses))
 
+    def _step(self, done: float, steps_per_epoch: int) -> None:
+        """done: epochs before this step."""
+        s = self._settings
+        rising = (done + 1 / steps_per_epoch) / s.warm_up
+        falling = 0.5 * (1 + np.cos(np.pi * max(0.0, done - s.warm_up) / max(self._epochs - s.warm_up, 1e-9)))
+        self._optimizer.step(self._rate * float(min(rising, falling)))
+        steps = self._optimizer.steps
+        torch._foreach_lerp_(self._averages, self._changing, 1 - min(s.average, steps / (steps + 10)))
+
     def state(self) -> dict[str, NDArray[Any]]:
-        weights = {f"weight.{i}": p.detach().numpy().copy() for i, p in enumerate(self._trained)}
-        return weights | {f"velocity.{i}": v.numpy().copy() for i, v in enumerate(self._velocity)}
+        made = {name: tensor.numpy().copy() for name, tensor in self._held()}
+        return made | {"steps": np.array(self._optimizer.steps)}
 
     def restore(self, state: State) -> None:
-        with torch.no_grad():
-            for i, parameter in enumerate(self._trained):
-                parameter.copy_(torch.from_numpy(state[f"weight.{i}"]))
-                self._velocity[i] = torch.from_numpy(state[f"velocity.{i}"].copy())
+        for name, tensor in self._held():
+            tensor.copy_(torch.from_numpy(state[name]))
+        self._optimizer.steps = int(state["steps"])
+
+    def _held(self) -> list[tuple[str, Tensor]]:
+        """All that training changes, by name."""
+        groups = {"value": self._changing, "average": self._averages, "moment": self._optimizer.tensors}
+        return [(f"{key}.{i}", tensor) for key, tensors in groups.items() for i, tensor in enumerate(tensors)]
 
     def learned(self) -> Learned:
+        kept = [tensor.clone() for tensor in self._changing]
         with torch.no_grad():
+            torch._foreach_copy_(self._changing, self._averages)
             head = Head(self._head.weight.numpy().copy(), self._head.bias.numpy().copy())
             weights = {name: getattr(self._trunk, own).detach().numpy().copy() for own, name in self._names.items()}
+            torch._foreach_copy_(self._changing, kept)
         return Learned(head, weights)
 
     def _features(self, samples: UInt8) -> Float32:
+        self._trunk.eval()
         with torch.no_grad():
             rows = [
-                self._trunk(torch.from_numpy(self._spec.normalize(samples[at : at + 64]))).numpy()
-                for at in range(0, len(samples), 64)
+                self._trunk(torch.from_numpy(self._spec.normalize(samples[at : at + 16]))).numpy().copy()
+                for at in range(0, len(samples), 16)
             ]
+        self._trunk.train()
         return np.concatenate(rows)
-
-    def _load_velocity(self) -> None:
-        for parameter, velocity in zip(self._trained, self._velocity, strict=True):
-            self._optimizer.state[parameter]["momentum_buffer"] = velocity
-
-    def _keep_velocity(self) -> None:
-        self._velocity = [self._optimizer.state[p]["momentum_buffer"] for p in self._trained]
