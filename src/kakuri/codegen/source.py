@@ -76,6 +76,10 @@ class Source:
 
         layers: every value that the program keeps, not only the outputs.
         """
+        return self.run_and_check(inputs, layers=layers)[1]
+
+    def run_and_check(self, inputs: Inputs, *, layers: bool = False) -> tuple[list[Array], Comparison]:
+        """The outputs, and what ``check`` says of the same run."""
         plan, arrays = self.plan, self._arrays(inputs)
         with tempfile.TemporaryDirectory() as folder:
             program = self.project.compile(Path(folder), trace=layers)
@@ -91,7 +95,7 @@ class Source:
             pairs = [
                 (name, got.reshape(want.shape), want) for (name, got), want in zip(kept, wanted, strict=True)
             ] + pairs
-        return compare(pairs)
+        return list(outputs), compare(pairs)
 
     def _arrays(self, inputs: Inputs) -> list[Array]:
         """One array per input, of its shape and type."""
