@@ -110,12 +110,17 @@ class Source:
         return self.project.arrays(given, names)
 
     def _kept(self, trace: bytes) -> list[tuple[str, Array]]:
-        """(value name, array) for every arena value that a step writes, as it was right after that step."""
+        """(value name, array) for every arena value that a step writes, as it was right after its layer's last step."""
         program = self.plan.program
+        ends = {
+            (operation.name, view.storage): index
+            for index, operation in enumerate(program.operations)
+            for view in operation.writes
+        }
         writers: dict[View, list[int]] = defaultdict(list)
-        for index, operation in enumerate(program.operations):
+        for operation in program.operations:
             for view in operation.writes:
-                writers[view].append(index)
+                writers[view].append(ends[operation.name, view.storage])
         values: dict[View, list[str]] = defaultdict(list)
         for name, view in program.values.items():
             if view.storage.kind is Kind.ARENA:
