@@ -73,7 +73,7 @@ def draw(found: Cases, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for figure, (name, _, _) in TABLES.items():
         groups = {
-            case.split("_f32")[0][:12]: {
+            case.removesuffix("_f32"): {
                 "ours": systems["kakuri"][figure] / systems["litert-no-delegates"][figure],
                 "LiteRT": systems["litert"][figure] / systems["litert-no-delegates"][figure],
                 "no delegates": 1.0,

@@ -2,7 +2,9 @@
 
 Settings: ``models``, a .tflite or .onnx file or a folder of them. Cases are the files' names. One thread; the systems
 take turns run by run; medians. ``ratio`` of a row of ours: default LiteRT's median time over ours (ONNX Runtime's for
-.onnx files). ``cpu_seconds`` is the median processor time of a run: the figure to read on a shared machine.
+.onnx files). ``cpu_seconds`` is the median processor time of a run: the figure to read on a shared machine. A turn is
+one run, or as many as take 2 ms, of which the mean counts; ``first_seconds`` is the median of a turn's first run, when
+the other systems have used the caches.
 """
 
 from __future__ import annotations
@@ -112,6 +114,7 @@ def _in_turns(systems: list[str], job: Path, name: str, options: Options) -> dic
                 "latency_seconds": statistics.median(seconds),
                 "latency_min_seconds": min(seconds),
                 "cpu_seconds": statistics.median(answer["cpu_seconds"] for answer in answers[system]),
+                "first_seconds": statistics.median(answer["first_seconds"] for answer in answers[system]),
                 "setup_seconds": worker.ready["setup_seconds"],
                 "peak_bytes": worker.finish()["peak_bytes"],
             }

@@ -16,6 +16,7 @@ _BENCHMARKS = {
     "codegen-threads": "kakuri.bench.codegen_threads",
     "codegen-levels": "kakuri.bench.codegen_levels",
     "codegen-arm64": "kakuri.bench.codegen_arm64",
+    "codegen-numerics": "kakuri.bench.codegen_numerics",
     "enclave-lenet": "kakuri.bench.enclave_lenet",
     "enclave-loading": "kakuri.bench.enclave_loading",
     "offload-training": "kakuri.bench.offload_training",

@@ -76,6 +76,10 @@ class Source:
 
         layers: every value that the program keeps, not only the outputs.
         """
+        return self.run_and_check(inputs, layers=layers)[1]
+
+    def run_and_check(self, inputs: Inputs, *, layers: bool = False) -> tuple[list[Array], Comparison]:
+        """The outputs, and what ``check`` says of the same run."""
         plan, arrays = self.plan, self._arrays(inputs)
         with tempfile.TemporaryDirectory() as folder:
             program = self.project.compile(Path(folder), trace=layers)
@@ -91,7 +95,7 @@ class Source:
             pairs = [
                 (name, got.reshape(want.shape), want) for (name, got), want in zip(kept, wanted, strict=True)
             ] + pairs
-        return compare(pairs)
+        return list(outputs), compare(pairs)
 
     def _arrays(self, inputs: Inputs) -> list[Array]:
         """One array per input, of its shape and type."""
@@ -106,12 +110,17 @@ class Source:
         return self.project.arrays(given, names)
 
     def _kept(self, trace: bytes) -> list[tuple[str, Array]]:
-        """(value name, array) for every arena value that a step writes, as it was right after that step."""
+        """(value name, array) for every arena value that a step writes, as it was right after its layer's last step."""
         program = self.plan.program
+        ends = {
+            (operation.name, view.storage): index
+            for index, operation in enumerate(program.operations)
+            for view in operation.writes
+        }
         writers: dict[View, list[int]] = defaultdict(list)
-        for index, operation in enumerate(program.operations):
+        for operation in program.operations:
             for view in operation.writes:
-                writers[view].append(index)
+                writers[view].append(ends[operation.name, view.storage])
         values: dict[View, list[str]] = defaultdict(list)
         for name, view in program.values.items():
             if view.storage.kind is Kind.ARENA:

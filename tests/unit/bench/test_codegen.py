@@ -38,6 +38,15 @@ def test_threads(options: bench.Options) -> None:
     assert many["busy_ratio"] > 0.5
 
 
+def test_numerics(options: bench.Options) -> None:
+    ours, theirs = bench.run("codegen-numerics", options)["rows"]
+    assert (ours["system"], theirs["system"]) == ("kakuri", "onnxruntime")
+    assert ours["layers"] > 2
+    assert 0 < ours["largest_relative_difference"] <= ours["layer_relative_difference"] < 1e-5
+    assert 0 < ours["exact_relative_error"] < 1e-5
+    assert 0 < theirs["exact_relative_error"] < 1e-5
+
+
 @pytest.mark.skipif(not EMULATOR, reason="no cross compiler")
 def test_arm64(options: bench.Options) -> None:
     row, other = bench.run("codegen-arm64", options)["rows"]
@@ -53,7 +62,7 @@ def test_one_thread_shares_nothing(options: bench.Options) -> None:
         bench.run("codegen-threads", options)
 
 
-@pytest.mark.parametrize("name", ["codegen-levels", "codegen-arm64", "codegen-threads"])
+@pytest.mark.parametrize("name", ["codegen-levels", "codegen-arm64", "codegen-threads", "codegen-numerics"])
 def test_no_models(name: str) -> None:
     with pytest.raises(KakuriError) as caught:
         bench.run(name, bench.Options())

@@ -53,6 +53,16 @@ def test_no_name_of_the_model_is_in_the_project_unless_asked_for() -> None:
     assert b"secret_layer" in told
 
 
+def test_a_layer_of_several_steps_is_compared_after_the_last(tmp_path: Path) -> None:
+    """A Pad of channels fills, then copies."""
+    nodes = [node("HardSwish", ["x"], ["h"]), node("Pad", ["h", "pads"], ["p"]), node("Tanh", ["p"], ["y"])]
+    pads = {"pads": np.array([0, 0, 0, 0, 0, 5, 0, 0])}
+    net = loaded(model(nodes, {"x": [1, 3, 8, 8]}, ["y"], pads))
+    found = kk.codegen.plan(net, target=TARGET).build(tmp_path).check(image(), layers=True)
+    assert [item.name for item in found.differences] == ["h", "p", "y"]
+    assert found.worst.relative < 1e-5
+
+
 def test_layers_and_outputs_agree_with_the_model(tmp_path: Path) -> None:
     found = kk.codegen.plan(loaded(network()), target=TARGET).build(tmp_path).check(image(), layers=True)
     assert len(found.differences) > 3

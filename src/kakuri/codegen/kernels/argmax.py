@@ -46,11 +46,14 @@ class ArgMax(Operation):
         c, step = self.source.element.c, self.source.strides[self.axis]
         head = [f"int64_t *q = {pointer(self.target)};", f"const {c} *p = {pointer(lines)};"]
         inner = [
-            "int64_t best = 0;",
-            f"for (int i = 1; i < {self.source.shape[self.axis]}; i++)",
-            f"    if (p[i * {step}] {self.better} p[best * {step}])",
-            "        best = i;",
-            "*q = best;",
+            f"{c} best = p[0];",
+            "int where = 0;",
+            f"for (int i = 1; i < {self.source.shape[self.axis]}; i++) {{",
+            f"    const {c} v = p[i * {step}];",
+            f"    where = v {self.better} best ? i : where;",
+            f"    best = v {self.better} best ? v : best;",
+            "}",
+            "*q = where;",
         ]
         return nest(head, axes_of([self.target, lines]), ["q", "p"], inner)
 

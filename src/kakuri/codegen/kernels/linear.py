@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from kakuri.codegen.kernels.depthwise import Window
 
 
+#: Sums of at most so many products, over rows of at least so many pixels, and so many pixels in all, have tiles whose
+#: sizes are known when they are compiled. More of them would make the binary larger, not faster.
+SHORT_K, SHORT_W, SHORT_PIXELS = 64, 8, 64
+
+
 @dataclass(frozen=True)
 class Geometry:
     """How the tiles walk: H output rows, and the fields of ``kk_conv`` that say where things lie."""
@@ -128,10 +133,16 @@ class Linear(Rowwise):
 
     @property
     def runtime(self) -> tuple[str, ...]:
-        return ("conv.h",)
+        return ("conv.h", "conv_short.h") if self.short else ("conv.h",)
+
+    @property
+    def short(self) -> bool:
+        """Whether ``runtime/conv_short.h`` computes it."""
+        g = self.geometry
+        return g.K <= SHORT_K and g.W >= SHORT_W and g.H * g.W >= SHORT_PIXELS
 
     def tiles(self, isa: Isa) -> set[tuple[int, int]]:
-        return linear_tiles(self.geometry, isa)
+        return set() if self.short else linear_tiles(self.geometry, isa)
 
     def fields(self, geometry: Geometry) -> str:
         """The kernel's constants."""
@@ -147,7 +158,7 @@ class Linear(Rowwise):
         return self.geometry.K * self.geometry.N * 4
 
     def row_tiles(self, isa: Isa, rows: int) -> set[tuple[int, int]]:
-        return linear_tiles(self.geometry, isa, rows)
+        return set() if self.short else linear_tiles(self.geometry, isa, rows)
 
     def constants(self, tag: str) -> list[str]:
         residual = pointer(self.residual) if self.residual is not None else "0"
@@ -158,7 +169,12 @@ class Linear(Rowwise):
 
     def rows(self, tag: str, a: str, c: str, first: str, count: str) -> list[str]:
         residual = f"r{tag}" if self.residual is None else f"r{tag} + (ptrdiff_t)({first}) * {self.geometry.r_row}"
-        return [f"kk_conv_run(&g{tag}, {a} + {self.offset}, b{tag}, bias{tag}, {residual}, {c}, {count});"]
+        return [self._call(tag, f"{a} + {self.offset}", f"b{tag}", f"bias{tag}", residual, c, count)]
+
+    def _call(self, tag: str, *arguments: str) -> str:
+        if self.short:
+            arguments = (*arguments, str(self.geometry.W), str(self.geometry.N))
+        return f"{'kk_short_run' if self.short else 'kk_conv_run'}(&g{tag}, {', '.join(arguments)});"
 
     def body(self) -> str:
         g = self.geometry
@@ -173,10 +189,10 @@ class Linear(Rowwise):
             return "\n".join([*lines, *self.rows("", "a", "c", "0", str(g.H))])
         r_step = f" + n * {r_sample} + k * {c_group}" if self.residual is not None else ""
         lines += [f"for (ptrdiff_t n = 0; n < {count}; n++)", f"    for (ptrdiff_t k = 0; k < {groups}; k++)"]
-        lines.append(
-            f"        kk_conv_run(&g, a + {self.offset} + n * {a_sample} + k * {a_group}, b + k * {b_group}, "
-            f"bias + k * {bias_group}, r{r_step}, c + n * {c_sample} + k * {c_group}, {g.H});"
-        )
+        source = f"a + {self.offset} + n * {a_sample} + k * {a_group}"
+        weights = f"b + k * {b_group}", f"bias + k * {bias_group}"
+        call = self._call("", source, *weights, f"r{r_step}", f"c + n * {c_sample} + k * {c_group}", str(g.H))
+        lines.append(f"        {call}")
         return "\n".join(lines)
 
 

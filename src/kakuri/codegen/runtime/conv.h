@@ -20,9 +20,10 @@ typedef struct {
 typedef void kk_tile(const kk_conv *g, const float *a, const float *b, ptrdiff_t width, ptrdiff_t next,
                      const float *bias, const float *r, float *c, int columns);
 
+/* known: the sizes in g are compile-time constants. */
 KK_INLINE void kk_tile_body(const kk_conv *g, const float *restrict a, const float *restrict b, const ptrdiff_t width,
                             const ptrdiff_t next, const float *restrict bias, const float *r, float *c,
-                            const int columns, const int mr, const int nv)
+                            const int columns, const int mr, const int nv, const int known)
 {
     enum { PV = KK_PANEL / KK_VL };
     const ptrdiff_t px = g->a_px, row_gap = g->a_ky - g->kw * g->a_kx;
@@ -40,6 +41,8 @@ KK_INLINE void kk_tile_body(const kk_conv *g, const float *restrict a, const flo
             __asm__("" : "+r"(front), "+r"(back));
 #pragma GCC unroll 2
             for (int k = 0; k < len; k++, b += width, front++, back++) {
+                if (known) /* else taps that pixels share stay in registers, which takes shuffles instead of loads */
+                    __asm__("" : "+r"(front), "+r"(back));
                 vf row[4];
 #pragma GCC unroll 4
                 for (int j = 0; j < nv; j++)
@@ -87,7 +90,7 @@ KK_INLINE void kk_tile_body(const kk_conv *g, const float *restrict a, const flo
     KK_FUNCTION void kk_tile_##MR##_##NV(const kk_conv *g, const float *a, const float *b, ptrdiff_t width,           \
                                          ptrdiff_t next, const float *bias, const float *r, float *c, int columns)   \
     {                                                                                                                 \
-        kk_tile_body(g, a, b, width, next, bias, r, c, columns, MR, NV);                                              \
+        kk_tile_body(g, a, b, width, next, bias, r, c, columns, MR, NV, 0);                                              \
     }
 #define KK_NAME_TILE(MR, NV) [NV][MR] = kk_tile_##MR##_##NV,
 KK_TILES(KK_DEFINE_TILE)

@@ -122,19 +122,29 @@ KK_FUNCTION void kk_dot_totals(const kk_dot *g, const uint8_t *a, int pixels, in
 {
     for (int i = 0; i < pixels; i++, a += g->a_px) {
         int32_t total = 0;
+#if defined(KK_AVX512) || defined(KK_AVX2) || defined(KK_SSE)
+        const __m128i nothing = _mm_setzero_si128();
+        __m128i many = nothing;
+#endif
         for (int y = 0; y < g->kh; y++)
             for (int x = 0; x < g->kw; x++) {
                 const uint8_t *p = a + y * g->a_ky + x * g->a_kx;
                 int k = 0;
 #if defined(KK_AVX512) || defined(KK_AVX2) || defined(KK_SSE)
-                __m128i many = _mm_setzero_si128();
                 for (; k + 16 <= g->real; k += 16)
-                    many = _mm_add_epi64(many, _mm_sad_epu8(_mm_loadu_si128((const __m128i *)(p + k)), _mm_setzero_si128()));
-                total += _mm_cvtsi128_si32(many) + _mm_extract_epi16(many, 4) + (_mm_extract_epi16(many, 5) << 16);
+                    many = _mm_add_epi64(many, _mm_sad_epu8(_mm_loadu_si128((const __m128i *)(p + k)), nothing));
 #endif
+#if defined(KK_AVX512)
+                const __mmask16 rest = (__mmask16)((1u << (g->real - k)) - 1);
+                many = _mm_add_epi64(many, _mm_sad_epu8(_mm_maskz_loadu_epi8(rest, p + k), nothing));
+#else
                 for (; k < g->real; k++)
                     total += p[k];
+#endif
             }
+#if defined(KK_AVX512) || defined(KK_AVX2) || defined(KK_SSE)
+        total += _mm_cvtsi128_si32(many) + _mm_cvtsi128_si32(_mm_unpackhi_epi64(many, many));
+#endif
         totals[i] = total;
     }
 }

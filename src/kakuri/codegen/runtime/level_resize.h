@@ -23,7 +23,7 @@ KK_INLINE vf kk_corner(const uint8_t *a, int n, float row, float column)
     return v;
 }
 
-KK_FUNCTION void kk_level_resize_float(const kk_level_resize *g, const uint8_t *a, const int32_t *rows,
+KK_INLINE void kk_level_resize_float(const kk_level_resize *g, const uint8_t *a, const int32_t *rows,
                                        const float *row_shares, const int32_t *columns, const float *column_shares,
                                        uint8_t *c)
 {
@@ -43,7 +43,7 @@ KK_FUNCTION void kk_level_resize_float(const kk_level_resize *g, const uint8_t *
 }
 
 /* Levels lie 128 higher than the integers that the source rounds. */
-KK_FUNCTION void kk_level_resize_integer(const kk_level_resize *g, const uint8_t *a, const int32_t *rows,
+KK_INLINE void kk_level_resize_integer(const kk_level_resize *g, const uint8_t *a, const int32_t *rows,
                                          const int32_t *row_shares, const int32_t *columns,
                                          const int32_t *column_shares, uint8_t *c)
 {

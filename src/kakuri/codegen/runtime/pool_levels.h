@@ -32,16 +32,7 @@ KK_LARGEST(32, (kk_bytes_32)_mm256_max_epu8((__m256i)old, (__m256i)new))
 #define kk_largest_most kk_largest_16
 #endif
 
-/* The first cell of a window that starts at `at` which is inside the map, and how many there are. */
-KK_INLINE int kk_inside(int at, int step, int cells, int size, int *first)
-{
-    *first = at < 0 ? (-at + step - 1) / step : 0;
-    int end = size > at ? (size - at + step - 1) / step : 0;
-    end = end < cells ? end : cells;
-    return end - *first;
-}
-
-KK_FUNCTION void kk_pool_levels(const kk_pool *g, const uint8_t *a, uint8_t *c)
+KK_INLINE void kk_pool_levels(const kk_pool *g, const uint8_t *a, uint8_t *c)
 {
     for (int oy = 0; oy < g->OH; oy++)
         for (int ox = 0; ox < g->OW; ox++) {
