@@ -39,6 +39,7 @@ from kakuri.encrypted.schedule import peak_registers
 from kakuri.encrypted.server import Recipe, Server
 from kakuri.encrypted.timing import seconds
 from kakuri.errors import KakuriError, KakuriWarning, Problem
+from kakuri.model.reference import reference_rows
 from kakuri.trust.threats import ENCRYPTED_INFERENCE
 
 LOG_NS = (13, 14, 15, 16)
@@ -244,7 +245,7 @@ def _calibrate(net: ir.Model, network: Network, samples: NDArray[np.floating[Any
     names = network.value_names()
     largest, squares = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
     answers: list[NDArray[np.float64]] = []
-    for sample, row in zip(inputs, model.reference_rows(net, inputs, names[1:]), strict=True):
+    for sample, row in zip(inputs, reference_rows(net, inputs, names[1:]), strict=True):
         for name, array in {network.input_name: sample, **row}.items():
             value = np.asarray(array, dtype=np.float32).reshape(-1)
             largest[name] = max(largest[name], float(np.abs(value).max()))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kakuri.model.checking import PROTECTIONS, check
     from kakuri.model.loading import load
     from kakuri.model.polynomials import document_activation
-    from kakuri.model.reference import calibrate, reference_outputs, reference_rows, reference_values
+    from kakuri.model.reference import calibrate, reference_outputs, reference_values
     from kakuri.model.report import ModelProblem, Report, Severity
     from kakuri.model.serialize import from_bytes, save, to_bytes
 
@@ -29,7 +29,6 @@ __all__ = [
     "from_bytes",
     "load",
     "reference_outputs",
-    "reference_rows",
     "reference_values",
     "save",
     "to_bytes",
@@ -46,7 +45,6 @@ _HOMES = {
     "from_bytes": "serialize",
     "load": "loading",
     "reference_outputs": "reference",
-    "reference_rows": "reference",
     "reference_values": "reference",
     "save": "serialize",
     "to_bytes": "serialize",
