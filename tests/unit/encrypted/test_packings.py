@@ -34,6 +34,12 @@ def test_document_cifar_network(name):
     agree(four_layer_cnn((0.0, 0.0, 1.0)), name)
 
 
+@pytest.mark.parametrize("name", ["channel", "batch", "multiplexed"])
+def test_padding_after_a_pool_that_leaves_a_rest_reads_zeros(name):
+    """7 x 7 pooled by 2: the seventh row and column stand where the next layer's padding reads."""
+    agree(Chain((1, 7, 7), seed=0).pool(2, 2, divisor=1.0).conv(1, 2, 1, 1, 2).network(), name)
+
+
 @st.composite
 def networks(draw):
     """Convolutions with strides, padding and dilation, pools that overlap or not, polynomials, a residual, a head."""

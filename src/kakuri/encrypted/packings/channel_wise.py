@@ -111,9 +111,12 @@ class ChannelWise:
         columns = (np.arange(layer.kernel[1]) - layer.pads[1]) * x.step_x
         steps = [int(s) for s in (rows[:, None] + columns[None, :]).reshape(-1)]
         registers = tuple(builder.add_many(builder.rotate_hoisted(register, steps)) for register in x.registers)
-        # Windows that do not overlap read only zeros from a gutter position; others reach into the image.
+        # Windows that do not overlap and leave no rest of the image read only zeros from a gutter position; others
+        # reach into the image.
         apart = layer.kernel[0] <= layer.strides[0] and layer.kernel[1] <= layer.strides[1] and not any(layer.pads)
-        zeros = Zeros.GUTTER if apart and x.zeros is not Zeros.NOWHERE else Zeros.NOWHERE
+        _, height, width = layer.shape
+        whole = height * layer.strides[0] >= x.height and width * layer.strides[1] >= x.width
+        zeros = Zeros.GUTTER if apart and whole and x.zeros is not Zeros.NOWHERE else Zeros.NOWHERE
         pooled = replace(_strided(x, layer), registers=registers, zeros=zeros)
         return pooled if layer.divisor == 1.0 else self._clean(builder, pooled, 1.0 / layer.divisor, magnitude)
 
