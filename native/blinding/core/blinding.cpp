@@ -49,8 +49,6 @@ std::size_t stride_of(std::size_t n) {
 
 std::size_t tiles_of(std::size_t rows, std::size_t tile) { return (rows + tile - 1) / tile; }
 
-std::size_t rows_of_block(const Mixing& p, std::size_t block) { return std::min(kBlock, p.size() - block * kBlock); }
-
 // The look's probes in the order and with the signs of blinded columns, and behind them its weights in their order.
 template <typename T>
 std::vector<T> blinded_vectors(const Look<T>* look, const ReorderingView<T>& columns) {
@@ -62,6 +60,26 @@ std::vector<T> blinded_vectors(const Look<T>* look, const ReorderingView<T>& col
             found[at + static_cast<std::size_t>(columns.index[j])] =
                 at < of_probes ? look->at.probes[at + j] * columns.factor[j] : look->at.weights[at - of_probes + j];
     return found;
+}
+
+// Blocks of rows of a mixing as tiles: made by `make`, looked at, passed on by `use`. Both get the tiles, a workspace of the
+// kernels, the number of the block, its first row and how many rows it has.
+template <typename T, typename Make, typename Use>
+void look_between(const Mixing& p, std::size_t n, Look<T>* look, int threads, Make make, Use use) {
+    const std::size_t parts = useful_threads(threads, p.size() * n);
+    Looker<T> looker(look, parts);
+    share(parts, tiles_of(p.size(), kBlock), [&](std::size_t part, std::size_t begin, std::size_t end) {
+        Workspace<T> tiles(kBlock * n), workspace(active_kernels().of<T>().tile * n);
+        looker.begin(part);
+        for (std::size_t block = begin; block < end; ++block) {
+            const std::size_t first = block * kBlock, count = std::min(kBlock, p.size() - first);
+            make(tiles.data(), workspace.data(), block, first, count);
+            looker.tiles(part, tiles.data(), nullptr, nullptr, first, count);
+            use(tiles.data(), workspace.data(), block, first, count);
+        }
+        looker.end(part);
+    });
+    looker.finish();
 }
 
 }  // namespace
@@ -110,19 +128,14 @@ void mix(RowsOf<T> x, const Mixing& p, const Mixing& q, T* out, Look<T>* look, i
     share(parts, blocks, [&](std::size_t, std::size_t begin, std::size_t end) {
         kernels.mix_first(x, n, p.view<T>(), between, stride, begin, end);
     });
-    Looker<T> looker(look, parts);
-    share(parts, blocks, [&](std::size_t part, std::size_t begin, std::size_t end) {
-        Workspace<T> tiles(kBlock * n), workspace(kernels.tile * n);
-        looker.begin(part);
-        for (std::size_t block = begin; block < end; ++block) {
-            const std::size_t first = block * kBlock, count = rows_of_block(p, block);
-            kernels.mix_second(between, stride, n, p.view<T>(), tiles.data(), block);
-            looker.tiles(part, tiles.data(), nullptr, nullptr, first, count);
-            kernels.mix_out(tiles.data(), q.view<T>(), out, workspace.data(), first, count);
-        }
-        looker.end(part);
-    });
-    looker.finish();
+    look_between<T>(
+        p, n, look, threads,
+        [&](T* tiles, T*, std::size_t block, std::size_t, std::size_t) {
+            kernels.mix_second(between, stride, n, p.view<T>(), tiles, block);
+        },
+        [&](T* tiles, T* workspace, std::size_t, std::size_t first, std::size_t count) {
+            kernels.mix_out(tiles, q.view<T>(), out, workspace, first, count);
+        });
 }
 
 template <typename T>
@@ -131,19 +144,14 @@ void undo_mix(const T* y, const Mixing& p, const Mixing& q, std::size_t rows, T*
     const std::size_t n = q.size(), parts = useful_threads(threads, p.size() * n), blocks = tiles_of(p.size(), kBlock);
     const std::size_t stride = stride_of<T>(n);
     T* const between = kept_workspace<T>(p.size() * stride);
-    Looker<T> looker(look, parts);
-    share(parts, blocks, [&](std::size_t part, std::size_t begin, std::size_t end) {
-        Workspace<T> tiles(kBlock * n), workspace(kernels.tile * n);
-        looker.begin(part);
-        for (std::size_t block = begin; block < end; ++block) {
-            const std::size_t first = block * kBlock, count = rows_of_block(p, block);
-            kernels.undo_in(y, q.view<T>(), tiles.data(), workspace.data(), first, count);
-            looker.tiles(part, tiles.data(), nullptr, nullptr, first, count);
-            kernels.undo_first(tiles.data(), n, p.view<T>(), between, stride, block);
-        }
-        looker.end(part);
-    });
-    looker.finish();
+    look_between<T>(
+        p, n, look, threads,
+        [&](T* tiles, T* workspace, std::size_t, std::size_t first, std::size_t count) {
+            kernels.undo_in(y, q.view<T>(), tiles, workspace, first, count);
+        },
+        [&](T* tiles, T*, std::size_t block, std::size_t, std::size_t) {
+            kernels.undo_first(tiles, n, p.view<T>(), between, stride, block);
+        });
     share(parts, blocks, [&](std::size_t, std::size_t begin, std::size_t end) {
         kernels.undo_second(between, stride, n, p.view<T>(), rows, out, begin, end);
     });

@@ -25,9 +25,9 @@ _PER_TURN = 5
 
 
 def run(options: Options) -> list[Row]:
-    """Two rows per network. Raises KK-C23 without models and KK-C21 for fewer than two threads."""
+    """Two rows per network. Raises KK-C23 without models and KK-C24 for fewer than two threads."""
     if options.threads == 1:
-        raise KakuriError("KK-C21", "nothing to share", got=f"{options.threads} threads", hint="--threads 2")
+        raise KakuriError("KK-C24", "nothing to share", got=f"{options.threads} threads", hint="--threads 2")
     return rows_of_networks(options, _case)
 
 

@@ -115,7 +115,7 @@ def _in_turns(case: _Case, ours: Worker, peer: Worker, name: str, options: Optio
             options.report(f"{case.name}: image {i + 1} of {len(case.images)}")
         our_summary, their_summary = a.finish(), b.finish()
     figures = _our_figures(case, answers, ours.ready, our_summary)
-    other = _timing([x["seconds"] for x in theirs]) | {
+    other = timing([x["seconds"] for x in theirs]) | {
         "images": len(theirs),
         "label_agreement_percent": _agreement(np.asarray([x["values"] for x in theirs]), case.expected),
         "peak_bytes": their_summary["peak_bytes"],
@@ -137,7 +137,8 @@ def _all_at_once(case: _Case, ours: Worker, options: Options) -> Row:
     return Row("kakuri", case.name, _our_figures(case, answers, ours.ready, summary, replies))
 
 
-def _timing(seconds: list[float]) -> dict[str, Any]:
+def timing(seconds: list[float]) -> dict[str, Any]:
+    """Figures of latency."""
     return {
         "latency_seconds": statistics.median(seconds),
         "latency_min_seconds": min(seconds),
@@ -160,16 +161,16 @@ def _our_figures(
     """queries: what was timed, where one query holds all answers."""
     values = np.asarray([x["values"] for x in answers])
     timed, together = (answers, 1) if queries is None else (queries, len(answers))
-    timing = _timing([x["seconds"] for x in timed])
+    latency = timing([x["seconds"] for x in timed])
     predicted = case.plan.to_dict()
     counts = summary["counts"]
     return {
         "packing": case.plan.recipe.packing,
-        **timing,
+        **latency,
         "cpu_seconds": statistics.median(x["cpu_seconds"] for x in timed),
         "images": len(answers),
         "images_per_query": together,
-        "images_per_second": together / timing["latency_seconds"],
+        "images_per_second": together / latency["latency_seconds"],
         "label_agreement_percent": _agreement(values, case.expected),
         "accuracy_percent": 100.0 * float((values.argmax(1) == case.labels).mean()),
         "largest_error": float(np.abs(values - case.expected).max()),

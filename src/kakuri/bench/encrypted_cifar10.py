@@ -8,6 +8,8 @@ first N images of the test set.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from kakuri import zoo
@@ -23,17 +25,21 @@ CALIBRATION_IMAGES = 500
 
 def run(options: Options) -> list[Row]:
     """One or two rows per case; see ``encrypted_case.measure``."""
+    compared = int(options.settings.get("agreement") or 0)
+    rows: list[Row] = []
+    for subject in subjects(options, compared or int(options.settings.get("images", "100"))):
+        rows += [agreement(subject, options)] if compared else measure(subject, options)
+    return rows
+
+
+def subjects(options: Options, count: int) -> Iterator[Subject]:
+    """The chosen cases, each with the first ``count`` test images."""
     names = {f"4layer-CNN/{a}": f"cifar10-4layer-{a}" for a in ACTIVATIONS}
     wanted = {case: name for case, name in names.items() if options.case in case}
     shipped = {case: name for case, name in wanted.items() if name in zoo.weights.names()} or wanted
     data = load_cifar10(download=False)
-    compared = int(options.settings.get("agreement") or 0)
-    count = compared or int(options.settings.get("images", "100"))
     images = PREPROCESSING.apply(data.test_images[:count])
     labels = np.asarray(data.test_labels[:count])
     calibration = PREPROCESSING.apply(data.train_images[:CALIBRATION_IMAGES])
-    rows: list[Row] = []
     for case, name in shipped.items():
-        subject = Subject(case, zoo.weights.path(name), images, labels, calibration)
-        rows += [agreement(subject, options)] if compared else measure(subject, options)
-    return rows
+        yield Subject(case, zoo.weights.path(name), images, labels, calibration)

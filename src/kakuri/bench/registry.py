@@ -11,6 +11,7 @@ from kakuri.errors import KakuriError
 _BENCHMARKS = {
     "encrypted-mnist": "kakuri.bench.encrypted_mnist",
     "encrypted-cifar10": "kakuri.bench.encrypted_cifar10",
+    "encrypted-threads": "kakuri.bench.encrypted_threads",
     "encrypted-throughput": "kakuri.bench.encrypted_throughput",
     "codegen": "kakuri.bench.codegen",
     "codegen-threads": "kakuri.bench.codegen_threads",

@@ -58,7 +58,7 @@ def test_arm64(options: bench.Options) -> None:
 
 
 def test_one_thread_shares_nothing(options: bench.Options) -> None:
-    with pytest.raises(KakuriError, match="KK-C21"):
+    with pytest.raises(KakuriError, match="KK-C24"):
         bench.run("codegen-threads", options)
 
 
