@@ -10,13 +10,14 @@ std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
 }  // namespace
 
-const u64* KeySwitcher::coefficients(const u64* c) const {
-    u64* y = workspace.words(Workspace::kCoefficients, at(level + 1) * n());
-    pool.run(at(level + 1), [&](std::size_t i, std::size_t) {
-        const int limb = static_cast<int>(i);
+const u64* KeySwitcher::coefficients(std::span<const u64* const> polynomials) const {
+    const std::size_t limbs = at(level + 1);
+    u64* y = workspace.words(Workspace::kCoefficients, polynomials.size() * limbs * n());
+    pool.run(polynomials.size() * limbs, [&](std::size_t i, std::size_t) {
+        const int limb = static_cast<int>(i % limbs);
         const int digit = limb / context.alpha();
         const BaseConversion& conversion = context.digit_conversion(digit, level);
-        std::memcpy(y + i * n(), c + i * n(), n() * sizeof(u64));
+        std::memcpy(y + i * n(), polynomials[i / limbs] + i % limbs * n(), n() * sizeof(u64));
         context.from_ntt(limb, y + i * n(), conversion.inverse_cofactor(at(limb - context.digit_begin(digit))));
     });
     return y;
@@ -40,7 +41,7 @@ void KeySwitcher::extend_digit(const u64* y, std::size_t d, std::size_t of_slot,
 }
 
 void KeySwitcher::mod_up(const u64* c, u64* out) const {
-    const u64* y = coefficients(c);
+    const u64* y = coefficients({&c, 1});
     pool.run(at(slots()) * digits(), [&](std::size_t i, std::size_t) {
         extend_digit(y, i % digits(), i / digits(), out + i * digit_row());
     });
@@ -73,16 +74,18 @@ void KeySwitcher::inner_product(const u64* c, const u64* all_digits, const KeySw
 }
 
 void KeySwitcher::mod_up_inner_product(const u64* c, const KeySwitchKey& key, u64* r0, u64* r1) const {
-    for_slots_of_digits(c, [&](int slot, const u64* of_slot, ChunkRange range) {
+    for_slots_of_digits({&c, 1}, [&](int slot, std::size_t, const u64* of_slot, ChunkRange range) {
         multiply_key(c, of_slot, key, slot, range, r0, r1);
     });
 }
 
-void KeySwitcher::mod_up_add_rotation(const u64* c, const KeySwitchKey& key, const u64* addend, u64* r0,
-                                      u64* r1) const {
-    for_slots_of_digits(c, [&](int slot, const u64* of_slot, ChunkRange range) {
+void KeySwitcher::mod_up_add_rotations(std::span<const Rotated> all) const {
+    std::vector<const u64*> polynomials;
+    for (const Rotated& term : all) polynomials.push_back(term.c);
+    for_slots_of_digits(polynomials, [&](int slot, std::size_t p, const u64* of_slot, ChunkRange range) {
         const u64* storage[kMaxPrimes];
-        RotationTerms rotation = terms(c, of_slot, key, slot, storage);
+        const auto& [c, key, addend, r0, r1] = all[p];
+        RotationTerms rotation = terms(c, of_slot, *key, slot, storage);
         const std::size_t offset = at(slot) * n();
         rotation.addend0 = addend + offset;
         rotation.weight = 1;
@@ -93,7 +96,7 @@ void KeySwitcher::mod_up_add_rotation(const u64* c, const KeySwitchKey& key, con
 void KeySwitcher::mod_down(std::span<const Division> divisions, int rescale) const {
     const BaseConversion& conversion = context.division(level, rescale);
     const std::size_t kept = at(level + 1 - rescale), divided = at(slots()) - kept;
-    const std::size_t together = std::min(divisions.size(), at(pool.threads()));
+    const std::size_t together = pool.threads() == 1 ? 1 : divisions.size();
     u64* scratch = workspace.words(Workspace::kTemporary, at(pool.threads()) * n());
     for (std::size_t first = 0; first < divisions.size(); first += together) {
         const auto batch = divisions.subspan(first, std::min(together, divisions.size() - first));

@@ -16,6 +16,7 @@ constexpr std::size_t kTileBytes = 1u << 17;  // packed rotations of one tile: r
 constexpr std::size_t kLeastTileChunks = 8;
 constexpr std::size_t kMostTileChunks = 512;
 constexpr std::size_t kRangesPerThread = 4;  // pieces of one limb that threads share
+constexpr std::size_t kGiantsPerThread = 4;  // giant steps that threads share
 
 class LinearTransform {
 public:
@@ -148,27 +149,27 @@ private:
         return packed_ + worker * words;
     }
 
-    // As many at a time as there are threads. Only the second polynomial leaves the extended basis; the first is rotated
-    // in it.
+    // One at a time by one thread, several at a time by several threads: the fewer steps, the less one waits for another.
+    // Only the second polynomial leaves the extended basis; the first is rotated in it.
     void add_giant_steps() {
         std::vector<std::size_t> giants;
         for (std::size_t g = 0; g < group_keys_.size(); ++g)
             if (group_keys_[g] != nullptr) giants.push_back(g);
         const std::size_t words = static_cast<std::size_t>(switcher_.level + 1) * n();
-        const std::size_t together = std::min(giants.size(), static_cast<std::size_t>(switcher_.pool.threads()));
+        const auto threads = static_cast<std::size_t>(switcher_.pool.threads());
+        const std::size_t together = std::min(giants.size(), threads == 1 ? 1 : kGiantsPerThread * threads);
         u64* reduced = switcher_.workspace.words(Workspace::kGiant, together * words);
         for (std::size_t first = 0; first < giants.size(); first += together) {
-            const std::size_t count = std::min(together, giants.size() - first);
             std::vector<KeySwitcher::Division> divisions;
-            for (std::size_t i = 0; i < count; ++i)
-                divisions.push_back({sums_[giants[first + i]] + switcher_.extended_words(), reduced + i * words});
-            switcher_.mod_down(divisions, 0);
-            for (std::size_t i = 0; i < count; ++i) {
+            std::vector<KeySwitcher::Rotated> rotated;
+            for (std::size_t i = 0; i < std::min(together, giants.size() - first); ++i) {
                 const std::size_t g = giants[first + i];
                 u64* r0 = totals_ + static_cast<std::size_t>(diagonals_.groups()[g].output) * pair_words();
-                switcher_.mod_up_add_rotation(divisions[i].r, *group_keys_[g], sums_[g], r0,
-                                              r0 + switcher_.extended_words());
+                divisions.push_back({sums_[g] + switcher_.extended_words(), reduced + i * words});
+                rotated.push_back({reduced + i * words, group_keys_[g], sums_[g], r0, r0 + switcher_.extended_words()});
             }
+            switcher_.mod_down(divisions, 0);
+            switcher_.mod_up_add_rotations(rotated);
         }
     }
 

@@ -29,7 +29,7 @@ public:
     // Adds the rotations of the sum that the keys belong to; a null key stands for the sum itself.
     void stage(const std::vector<const KeySwitchKey*>& keys) {
         if (extended_) divide_second();
-        switcher_.for_slots_of_digits(reduced_, [&](int slot, const u64* digits, ChunkRange range) {
+        switcher_.for_slots_of_digits({&reduced_, 1}, [&](int slot, std::size_t, const u64* digits, ChunkRange range) {
             const std::size_t offset = static_cast<std::size_t>(slot) * switcher_.n();
             for (std::size_t start : {offset + range.near(), offset + range.far()})
                 std::memcpy(next_ + start, first_ + start, range.words() * sizeof(u64));

@@ -2,22 +2,20 @@
 
 namespace kakuri::ckks {
 
-namespace {
-
-// Until ready() or `patience` is over.
 template <class Ready>
-void look_for(std::chrono::microseconds patience, Ready ready) {
-    const auto end = std::chrono::steady_clock::now() + patience;
-    while (!ready() && std::chrono::steady_clock::now() < end) {
+void ThreadPool::look_for(Ready ready) {
+    const auto start = std::chrono::steady_clock::now();
+    for (std::chrono::steady_clock::duration spent{}; !ready() && spent < kPatience;
+         spent = std::chrono::steady_clock::now() - start) {
 #if defined(__x86_64__)
-        __builtin_ia32_pause();
-#else
-        std::this_thread::yield();
+        if (spent < kAlone) {
+            __builtin_ia32_pause();
+            continue;
+        }
 #endif
+        std::this_thread::yield();
     }
 }
-
-}  // namespace
 
 ThreadPool::ThreadPool(int threads) {
     for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { serve(static_cast<std::size_t>(i)); });
@@ -52,7 +50,7 @@ void ThreadPool::run(std::size_t count, const std::function<void(std::size_t, st
         const std::lock_guard guard(lock_);
         job_ = nullptr;  // a worker that wakes only now has nothing to do, and nobody waits for it
     }
-    look_for(kPatience, [&] { return active_ == 0; });
+    look_for([&] { return active_ == 0; });
     std::unique_lock guard(lock_);
     idle_.wait(guard, [&] { return active_ == 0; });
     if (job.failure) std::rethrow_exception(job.failure);
@@ -62,7 +60,7 @@ void ThreadPool::serve(std::size_t worker) {
     std::size_t seen = 0;
     while (true) {
         const auto called = [&] { return stopping_ || posted_ != seen; };
-        look_for(kPatience, called);
+        look_for(called);
         std::unique_lock guard(lock_);
         ++sleeping_;
         wake_.wait(guard, called);

@@ -2,8 +2,9 @@
 // Guarantees: every index runs exactly once, the caller works too, results cannot depend on the number of threads as
 //   long as tasks write to disjoint memory. One thread means no pool at all. An exception of a task is rethrown to the
 //   caller; with several threads the other tasks have run by then.
-// A thread without work looks for more for kPatience before it sleeps: an evaluation is hundreds of calls a few
-//   microseconds apart, and waking a thread takes longer than that.
+// A thread without work looks for more for kPatience before it sleeps, after kAlone of it letting other processes go
+//   first: an evaluation is hundreds of calls a few microseconds apart, one thread's last task may take a millisecond, and
+//   a thread that is woken may start late on the very processor of the one that woke it.
 #pragma once
 
 #include <atomic>
@@ -29,7 +30,8 @@ public:
     void run(std::size_t count, const std::function<void(std::size_t, std::size_t)>& task);
 
 private:
-    static constexpr std::chrono::microseconds kPatience{100};
+    static constexpr std::chrono::microseconds kAlone{100};
+    static constexpr std::chrono::microseconds kPatience{2000};
 
     struct Job {
         const std::function<void(std::size_t, std::size_t)>* task;
@@ -40,6 +42,9 @@ private:
     };
     void serve(std::size_t worker);
     static void work(Job& job, std::size_t worker);
+    // Until ready() or kPatience is over.
+    template <class Ready>
+    static void look_for(Ready ready);
 
     std::vector<std::thread> workers_;
     std::mutex one_job_;  // callers of one pool take turns
