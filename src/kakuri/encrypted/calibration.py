@@ -4,7 +4,8 @@ Purpose: operations of the kernel are timed on a ring of typical size, whose key
 (a few seconds); ``timing`` predicts programs from them.
 Guarantees: keys made here are thrown away; the result is kept in the user's cache folder under the processor's name
 and the kernel path, and measured again when either changes.
-Does not guarantee: anything while other programs use the machine; delete the file to measure again.
+Does not guarantee: anything while other programs use the machine, nor that a machine keeps its speed (shared ones
+change it by half within minutes); ``measure_again`` forgets.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import platform
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
 
@@ -38,14 +39,22 @@ def this_machine() -> Machine:
     """From the cache folder, or measured now; an unwritable folder only means that the next process measures again."""
     file = _file()
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        stored = {name: float(value) for name, value in json.loads(file.read_text(encoding="utf-8")).items()}
-        if all(0.0 < value < 1e3 for value in stored.values()):
-            return Machine(**stored)
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        values = [float(stored[field.name]) for field in fields(Machine)]
+        if all(0.0 < value < 1e3 for value in values):
+            return Machine(*values)
     measured = measure()
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(asdict(measured)), encoding="utf-8")
     return measured
+
+
+def measure_again() -> None:
+    """Forgets what was measured, in this process and in the cache folder; the next prediction measures."""
+    this_machine.cache_clear()
+    with contextlib.suppress(OSError):
+        _file().unlink(missing_ok=True)
 
 
 def _file() -> Path:
