@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import platform
+import statistics
 import time
 import zlib
 from collections.abc import Callable
@@ -29,9 +30,9 @@ from kakuri.encrypted.timing import Machine
 from kakuri.zoo.data.folders import cache_folder
 
 LOG_N, LIMBS, SPECIAL, DIGITS = 14, 6, 3, 2
-RUNS, OUTPUTS, BABIES = 9, 12, 6
+RUNS, OUTPUTS, BABIES = 11, 24, 6
 LEAST = 0.05  # nanoseconds; what noise in the measurement cannot undercut
-_VERSION = 3
+_VERSION = 4
 
 
 @cache
@@ -87,7 +88,7 @@ def measure() -> Machine:
         return lambda: evaluator.linear_transform([ciphertext], diagonals)
 
     steps = list(range(1, BABIES + 1))
-    load, one, hoisted, turned, wide, full = _fastest(
+    load, one, hoisted, turned, wide, full = _medians(
         [
             lambda: (zlib.crc32(fresh), _ckks.Ciphertext.from_bytes(parameters, fresh)),
             transform(1, [0]),
@@ -111,12 +112,12 @@ def measure() -> Machine:
     return Machine(*(max(LEAST, x) for x in nanoseconds))
 
 
-def _fastest(runs: list[Callable[[], object]]) -> list[float]:
+def _medians(runs: list[Callable[[], object]]) -> list[float]:
     """Processor seconds of each, taken in turns."""
-    best = [float("inf")] * len(runs)
+    seconds: list[list[float]] = [[] for _ in runs]
     for _ in range(RUNS):
-        for i, run in enumerate(runs):
+        for run, found in zip(runs, seconds, strict=True):
             start = time.process_time()
             run()
-            best[i] = min(best[i], time.process_time() - start)
-    return best
+            found.append(time.process_time() - start)
+    return [statistics.median(found) for found in seconds]

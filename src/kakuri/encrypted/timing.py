@@ -4,7 +4,7 @@ Purpose: what ``plan`` predicts, and what ranks chains. Four kinds of work, each
 modulo one prime: number-theoretic transforms, multiply-adds in cache, multiply-adds against a switching key (which
 comes from memory), and checking and unpacking a query.
 Guarantees: counts follow the kernel's algorithms (hybrid key switching, double hoisting, fused rescales).
-Does not guarantee: what a busy machine does; ``calibration`` measures the fastest of several runs.
+Does not guarantee: what a busy machine does, nor one that changes its speed after ``calibration`` measured it.
 """
 
 from __future__ import annotations
