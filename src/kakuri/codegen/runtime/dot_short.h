@@ -1,6 +1,10 @@
 /* Products of bytes whose sums are short: each layer has tiles of its own, whose sizes are known when they are compiled
- * (as in conv_short.h). W: pixels of an output row, N: its channels, as literals.
+ * (as in conv_short.h). W: pixels of an output row, N: its channels, as literals. With shorter vectors the arithmetic
+ * counts more, and dot.h does.
  */
+#if !defined(KK_AVX512)
+#define kk_dot_short_run(g, a, b, table, rest, panel, c, rows, W, N) kk_dot_run(g, a, b, table, rest, panel, c, rows)
+#else
 #define KK_DOT_SHORT_BLOCK_BYTES (16 * 1024)
 
 KK_INLINE void kk_dot_short_tile(const kk_dot *g, const uint8_t *a, const int8_t *b, ptrdiff_t width,
@@ -50,3 +54,4 @@ KK_INLINE void kk_dot_short_run(const kk_dot *g, const uint8_t *a, const int8_t 
             kk_dot_short_columns(g, from, b, table, rest, to, some, W, N, pairs * 2 * KK_VL, left > KK_VL ? 2 : 1, left);
     }
 }
+#endif

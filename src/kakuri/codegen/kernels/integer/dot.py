@@ -19,6 +19,7 @@ from kakuri.codegen.views import View
 from kakuri.codegen.weights import PANEL, ROUND
 
 _OVERREAD_BYTES = 64
+_SHORT_LANES = 16
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Dot(Operation):
 
     @property
     def short(self) -> bool:
-        """Whether ``runtime/dot_short.h`` computes it."""
+        """Whether ``runtime/dot_short.h`` computes it, where vectors have ``_SHORT_LANES``."""
         g = self.geometry
         return g.kh * g.kw * padded(g.len) <= SHORT_K and g.W >= SHORT_W and g.H * g.W >= SHORT_PIXELS
 
@@ -60,7 +61,7 @@ class Dot(Operation):
         return _OVERREAD_BYTES
 
     def dot_tiles(self, isa: Isa) -> set[tuple[int, int]]:
-        if self.short:
+        if self.short and isa.lanes == _SHORT_LANES:
             return set()
         return linear_tiles(self.geometry, replace(isa, pixels=isa.dot_pixels, wide_pixels=isa.dot_wide_pixels), 0, 1)
 
