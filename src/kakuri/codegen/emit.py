@@ -24,7 +24,7 @@ from kakuri.codegen.targets import Isa, Target
 Files = Mapping[str, bytes]
 _WHOLE = re.compile(r"(\.\w+ = -?\d+)(?=[,}])")
 SIDE_BY_SIDE = ("embedded", "external")
-_ORDER = ("maths.h", "conv.h", "conv_short.h", "depthwise.h", "levels.h", "dot.h", "dot_depthwise.h")
+_ORDER = ("maths.h", "conv.h", "conv_short.h", "depthwise.h", "levels.h", "dot.h", "dot_short.h", "dot_depthwise.h")
 
 
 def emit(

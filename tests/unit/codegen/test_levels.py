@@ -18,14 +18,18 @@ import kakuri as kk
 from kakuri.attacks.extraction import Artefact
 from kakuri.attacks.extraction.size_tables import SizeTables
 from kakuri.codegen.built import open_project
+from kakuri.codegen.kernels.integer.dot import Dot
 from kakuri.codegen.prepare import prepare
 from kakuri.codegen.protect.channels import analyse
 from kakuri.codegen.protect.draws import Draws
 from kakuri.codegen.protect.permute import permute
 from kakuri.codegen.protect.seal import CODE_BYTES, IDENTITY_BYTES, places, seal
 from kakuri.errors import KakuriError
+from kakuri.model.importers.tflite.load import convert
 from kakuri.model.reference import reference_outputs
 from tests.unit.model.builders import loaded, model
+from tests.unit.model.tflite.oracle import feeds_for
+from tests.unit.model.tflite.test_quantized_operators import linear
 
 node = helper.make_node
 TARGET = "x86-64-sse2"
@@ -88,6 +92,19 @@ def test_quantised_networks_stay_exact(tmp_path: Path, level: int) -> None:
     assert source.check(sound).worst.absolute == 0
     found = analyse(prepare(net))
     assert sum(not found.is_pinned(group) for group in range(len(found.sizes))) >= 4
+
+
+@pytest.mark.parametrize("level", [1, 4])
+def test_weights_beyond_8_bits_are_cut_with_their_columns(tmp_path: Path, level: int) -> None:
+    options = {"StrideW": 1, "StrideH": 1, "Padding": 0}
+    shape, taps, out = [1, 9, 10, 12], [100, 3, 3, 12], [1, 9, 10, 100]
+    net = convert(linear("UINT8", "CONV_2D", shape, taps, out, table="Conv2DOptions", options=options, zero=17))
+    plan = kk.codegen.plan(net, target=TARGET, protect=level, key=KEY if level > 1 else None)
+    parts = [part.operation for parts in plan.program.parts for part in parts]
+    cut = [part for part in parts or plan.program.operations if isinstance(part, Dot)]
+    assert all(part.rest is not None for part in cut)
+    assert len(cut) > 4 or level == 1
+    assert plan.build(tmp_path).check(feeds_for(net)).worst.absolute == 0
 
 
 @pytest.mark.parametrize("level", [0, 1, 2, 3, 4])

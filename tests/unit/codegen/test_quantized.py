@@ -58,10 +58,36 @@ def shapes(count: int) -> Iterator[tuple[str, bytes]]:
         yield f"{name} {index}", elementwise(kind, name, [[70], [70]], [70], f"{name.title()}Options", **pair)
 
 
+def legacy() -> Iterator[tuple[str, bytes]]:
+    """Maps large enough for short sums and runs of 64 channels; uint8 weights of any zero point, all 9 bits of them."""
+    random, twice = np.random.default_rng(11), {"DilationWFactor": 2, "DilationHFactor": 2}
+    points = {8: 0, 16: 255, 24: 3, 32: 241, 48: 98, 64: 100, 72: 128, 130: 60}
+    for index, (channels, zero) in enumerate(points.items()):
+        side, stride, many = int(random.integers(8, 14)), 1 + index // 2 % 2, channels + 40
+        out, shape = [1, -(-9 // stride), -(-side // stride)], [1, 9, side, channels]
+        steps = {"StrideH": stride, "StrideW": stride, "FusedActivationFunction": index % 2}
+        layer = {"seed": index, "zero": zero}
+        conv = layer | {"table": "Conv2DOptions", "options": CONV | steps}
+        taps = [many, 1, 1, channels]
+        yield f"legacy conv {index}", linear("UINT8", "CONV_2D", shape, taps, [*out, many], **conv)
+        first, few = [channels, 3, 3, 3], [*out, channels]
+        yield f"legacy first {index}", linear("UINT8", "CONV_2D", [1, 9, side, 3], first, few, **conv)
+        deep = layer | {"table": "DepthwiseConv2DOptions"}
+        options = CONV | {"DepthMultiplier": 1}
+        taps = [1, 3 + 2 * (index % 2), 3, channels]
+        one = deep | {"options": options | steps}
+        yield f"legacy depthwise {index}", linear("UINT8", "DEPTHWISE_CONV_2D", shape, taps, few, **one)
+        other = deep | {"options": options | twice}
+        yield f"legacy dilated {index}", linear("UINT8", "DEPTHWISE_CONV_2D", shape, taps, shape, **other)
+        dense = layer | {"table": "FullyConnectedOptions", "options": {}}
+        taps = [channels, 33]
+        yield f"legacy dense {index}", linear("UINT8", "FULLY_CONNECTED", [2, 33], taps, [2, channels], **dense)
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_operator_is_exact(target: str, tmp_path: Path) -> None:
     together = Together()
-    for name, data in [*ALL.items(), *shapes(SHAPES)]:
+    for name, data in [*ALL.items(), *shapes(SHAPES), *legacy()]:
         net = convert(data)
         feeds = dict(zip((str(value.name) for value in net.graph.inputs), feeds_for(net), strict=True))
         together.add_net(net, feeds, name)

@@ -2,8 +2,8 @@
 
 Purpose: what somebody does who has read the documentation and knows the shapes, for example of the public base model.
 Method: the claim is the artefact's bytes; the score lays each tensor out as raw, channels last, transposed, rows to
-columns, and in panels of 8, 16 and 32 columns, and looks for a run of it. So the recall is that of the best possible
-reader of these layouts.
+columns, and in panels of 8, 16 and 32 columns, uint8 less every zero point, and looks for a run of it. So the recall is
+that of the best possible reader of these layouts.
 Does not guarantee: anything about layouts that are not listed.
 """
 
@@ -81,7 +81,8 @@ def layouts(array: Array) -> Iterator[list[bytes]]:
     yield [np.ascontiguousarray(matrix).tobytes()]
     yield from _panels(matrix)
     if array.dtype.itemsize == 1:
-        for signed in (matrix.view(np.int8), (matrix.view(np.uint8) ^ 128).view(np.int8)):
+        for point in range(256) if array.dtype == np.uint8 else (0,):
+            signed = np.clip(matrix.astype(np.int16) - point, -128, 127).astype(np.int8)
             for segments in _segments(array.shape):
                 yield _quads(signed, segments)
 

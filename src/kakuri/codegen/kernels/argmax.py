@@ -35,6 +35,15 @@ class ArgMax(Operation):
     def writes(self) -> tuple[View, ...]:
         return (self.target,)
 
+    @property
+    def runtime(self) -> tuple[str, ...]:
+        return ("argmax.h",) if self._of_bytes else ()
+
+    @property
+    def _of_bytes(self) -> bool:
+        """Whether ``runtime/argmax.h`` finds it."""
+        return self.source.element.c == "uint8_t" and self.source.strides[self.axis] == 1 and self.better == ">"
+
     def body(self) -> str:
         keep = [i for i in range(len(self.source.shape)) if i != self.axis]
         lines = View(
@@ -55,6 +64,8 @@ class ArgMax(Operation):
             "}",
             "*q = where;",
         ]
+        if self._of_bytes:
+            inner = [f"*q = kk_largest_byte(p, {self.source.shape[self.axis]});"]
         return nest(head, axes_of([self.target, lines]), ["q", "p"], inner)
 
 

@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kakuri.codegen.kernels.integer.dot import QUAD, Dot, padded, quads
+from kakuri.codegen.kernels.integer.dot import Dot, padded, quads
 from kakuri.codegen.kernels.integer.levels import COLUMNS_ROUND
+from kakuri.codegen.kernels.integer.rest import QUAD, rest_array, taps_in
 from kakuri.codegen.kernels.linear import Linear
 from kakuri.codegen.lowering import INFINITY
 from kakuri.codegen.program import Operation, Part, Program
@@ -147,8 +148,18 @@ def _dot(operation: Dot, weights: Weights, limit_bytes: int) -> Iterator[Part]:
             levels=replace(levels, table=_in(window, shape, own)),
             target=_shifted(operation.target, start),
             geometry=replace(g, N=end - start),
+            rest=_rest(window, operation, weights, start, end),
         )
         yield Part(part, window.plain)
+
+
+def _rest(window: Window, operation: Dot, weights: Weights, start: int, end: int) -> View | None:
+    """Of the columns from start to end."""
+    if operation.rest is None:
+        return None
+    taps = taps_in(weights.content(operation.rest.storage), operation.geometry.N)
+    own = [(offset, part[start:end]) for offset, part in taps if part[start:end].any()]
+    return _in(window, operation.rest, rest_array(own, end - start)) if own else None
 
 
 def _in(window: Window, view: View, array: NDArray[Any]) -> View:

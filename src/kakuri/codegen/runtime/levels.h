@@ -226,45 +226,58 @@ KK_INLINE void kk_prepare_levels(const kk_levels *q, const int32_t *table, int n
 }
 
 #if defined(KK_AVX512)
-/* As below for two vectors: two pixels are packed at once. */
-KK_INLINE void kk_levels_two(const kk_levels *q, const kk_multiplier_set *set, const vi *sums, int rows, int32_t zero,
-                             const int32_t *totals, uint8_t *c, ptrdiff_t c_px, int columns, const int has_sign,
-                             const int has_zero)
+/* As below for 1, 2 or 4 vectors of sums four apart: of as many pixels as make 64 bytes. */
+KK_INLINE void kk_levels_packed(const kk_levels *q, const kk_multiplier_set *set, const vi *sums, int rows, const int nv,
+                                uint8_t *c, ptrdiff_t c_px, int columns, const int has_sign)
 {
-    const __mmask32 some = (__mmask32)((1ull << columns) - 1);
-    const kk_multipliers m0 = set->of[0], m1 = set->of[1];
+    enum { LANES = 4 };
+    const int pixels = LANES / nv;
+    const __mmask64 some = ~(__mmask64)0 >> (64 - columns);
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const __m512i low = _mm512_set1_epi8((char)q->low), high = _mm512_set1_epi8((char)q->high);
-    for (int i = 0; i < rows; i += 2) {
-        __m512i words[2];
-        const int last = i + 1 == rows;
-#pragma GCC unroll 2
-        for (int t = 0; t < 2; t++) {
-            const int row = i + (last ? 0 : t);
-            vi x0 = sums[4 * row], x1 = sums[4 * row + 1];
-            if (has_zero) {
-                x0 -= vidup(zero * totals[row]);
-                x1 -= vidup(zero * totals[row]);
-            }
-            words[t] = _mm512_packs_epi32((__m512i)kk_level(&m0, x0, has_sign), (__m512i)kk_level(&m1, x1, has_sign));
+    for (int i = 0; i < rows; i += pixels) {
+        __m512i level[LANES];
+#pragma GCC unroll 4
+        for (int v = 0; v < LANES; v++) {
+            const int row = i + v / nv < rows ? i + v / nv : rows - 1;
+            level[v] = (__m512i)kk_level(&set->of[v % nv], sums[4 * row + v % nv], has_sign);
         }
-        __m512i bytes = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(words[0], words[1]));
-        bytes = _mm512_min_epu8(high, _mm512_max_epu8(low, bytes));
-        _mm256_mask_storeu_epi8(c + i * c_px, some, _mm512_castsi512_si256(bytes));
-        if (!last)
-            _mm256_mask_storeu_epi8(c + (i + 1) * c_px, some, _mm512_extracti64x4_epi64(bytes, 1));
+        __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(level[0], level[1]),
+                                            _mm512_packs_epi32(level[2], level[3]));
+        bytes = _mm512_min_epu8(high, _mm512_max_epu8(low, _mm512_permutexvar_epi32(order, bytes)));
+        uint8_t *to = c + i * c_px;
+        const int left = rows - i;
+        if (nv == 4) {
+            _mm512_mask_storeu_epi8(to, some, bytes);
+        } else if (nv == 2) {
+            _mm256_mask_storeu_epi8(to, (__mmask32)some, _mm512_castsi512_si256(bytes));
+            if (left > 1)
+                _mm256_mask_storeu_epi8(to + c_px, (__mmask32)some, _mm512_extracti64x4_epi64(bytes, 1));
+        } else {
+            _mm_mask_storeu_epi8(to, (__mmask16)some, _mm512_castsi512_si128(bytes));
+            if (left > 1)
+                _mm_mask_storeu_epi8(to + c_px, (__mmask16)some, _mm512_extracti64x2_epi64(bytes, 1));
+            if (left > 2)
+                _mm_mask_storeu_epi8(to + 2 * c_px, (__mmask16)some, _mm512_extracti64x2_epi64(bytes, 2));
+            if (left > 3)
+                _mm_mask_storeu_epi8(to + 3 * c_px, (__mmask16)some, _mm512_extracti64x2_epi64(bytes, 3));
+        }
     }
 }
 #endif
 
-/* sums[row][pitch]: nv vectors of columns for each of `rows` pixels; zero * totals[row] is taken off first. */
+/* sums[row][pitch]: nv vectors of columns for each of `rows` pixels. */
 KK_INLINE void kk_levels_vector(const kk_levels *q, const kk_multiplier_set *set, const vi *sums, int pitch, int rows,
-                                int nv, int32_t zero, const int32_t *totals, uint8_t *c, ptrdiff_t c_px, int columns,
-                                const int has_sign, const int has_zero)
+                                int nv, uint8_t *c, ptrdiff_t c_px, int columns, const int has_sign)
 {
 #if defined(KK_AVX512)
-    if (nv == 2 && pitch == 4) {
-        kk_levels_two(q, set, sums, rows, zero, totals, c, c_px, columns, has_sign, has_zero);
+    if (pitch == 4) {
+        if (nv == 1)
+            kk_levels_packed(q, set, sums, rows, 1, c, c_px, columns, has_sign);
+        else if (nv == 2)
+            kk_levels_packed(q, set, sums, rows, 2, c, c_px, columns, has_sign);
+        else
+            kk_levels_packed(q, set, sums, rows, 4, c, c_px, columns, has_sign);
         return;
     }
 #endif
@@ -272,29 +285,27 @@ KK_INLINE void kk_levels_vector(const kk_levels *q, const kk_multiplier_set *set
         const kk_multipliers m = set->of[j];
         int n = columns - j * KK_VL < KK_VL ? columns - j * KK_VL : KK_VL;
         for (int i = 0; i < rows; i++) {
-            vi x = sums[pitch * i + j];
-            if (has_zero)
-                x -= vidup(zero * totals[i]);
-            kk_put_bytes(c + i * c_px + j * KK_VL, viclamp(kk_level(&m, x, has_sign), q->low, q->high), n);
+            vi level = kk_level(&m, sums[pitch * i + j], has_sign);
+            kk_put_bytes(c + i * c_px + j * KK_VL, viclamp(level, q->low, q->high), n);
         }
     }
 }
-KK_FUNCTION void kk_levels_put(const kk_levels *q, const kk_multiplier_set *set, const int32_t *table, const vi *sums,
-                               int pitch, int rows, int nv, int32_t zero, const int32_t *totals, uint8_t *c,
-                               ptrdiff_t c_px, int columns)
+KK_INLINE void kk_levels_write(const kk_levels *q, const kk_multiplier_set *set, const int32_t *table, const vi *sums,
+                               int pitch, int rows, int nv, uint8_t *c, ptrdiff_t c_px, int columns)
 {
-    if (q->mode == KK_LEVELS_POSITIVE && !zero)
-        kk_levels_vector(q, set, sums, pitch, rows, nv, zero, totals, c, c_px, columns, 0, 0);
-    else if (q->mode == KK_LEVELS_POSITIVE)
-        kk_levels_vector(q, set, sums, pitch, rows, nv, zero, totals, c, c_px, columns, 0, 1);
-    else if (q->mode == KK_LEVELS_SIGNED && !zero)
-        kk_levels_vector(q, set, sums, pitch, rows, nv, zero, totals, c, c_px, columns, 1, 0);
+    if (q->mode == KK_LEVELS_POSITIVE)
+        kk_levels_vector(q, set, sums, pitch, rows, nv, c, c_px, columns, 0);
     else if (q->mode == KK_LEVELS_SIGNED)
-        kk_levels_vector(q, set, sums, pitch, rows, nv, zero, totals, c, c_px, columns, 1, 1);
+        kk_levels_vector(q, set, sums, pitch, rows, nv, c, c_px, columns, 1);
     else
         for (int i = 0; i < rows; i++)
             for (int n = 0; n < columns; n++) {
-                int32_t x = sums[pitch * i + n / KK_VL][n % KK_VL] - (zero ? zero * totals[i] : 0);
+                int32_t x = sums[pitch * i + n / KK_VL][n % KK_VL];
                 c[i * c_px + n] = (uint8_t)kk_bounded(q, kk_scaled(q, table + n, x));
             }
+}
+KK_FUNCTION void kk_levels_put(const kk_levels *q, const kk_multiplier_set *set, const int32_t *table, const vi *sums,
+                               int pitch, int rows, int nv, uint8_t *c, ptrdiff_t c_px, int columns)
+{
+    kk_levels_write(q, set, table, sums, pitch, rows, nv, c, c_px, columns);
 }

@@ -29,7 +29,7 @@ KK_FUNCTION void kk_pairs(const kk_levels *g, const int32_t *row, const int32_t 
         vi a = kk_contribution(tables, p0 + i * step0, step0, n);
         vi b = kk_contribution(tables + 256, p1 + i * step1, step1, n);
         vi sum = product ? a * b : a + b;
-        kk_levels_put(g, &set, row, &sum, 1, 1, 1, 0, 0, levels, 0, n);
+        kk_levels_put(g, &set, row, &sum, 1, 1, 1, levels, 0, n);
         for (int k = 0; k < n; k++)
             q[(i + k) * q_step] = levels[k];
     }

@@ -28,11 +28,11 @@ def levels(rng, kind, shape, **keywords):
     return const(rng.integers(low, np.iinfo(dtype).max + 1, shape).astype(dtype), **keywords)
 
 
-def linear(kind, op, data, weights, out, *, channels=1, axis=0, table, options, seed=0):
-    """A layer with weights and bias; int8 weights are symmetric, with ``channels`` scales."""
+def linear(kind, op, data, weights, out, *, channels=1, axis=0, table, options, seed=0, zero=130):
+    """A layer with weights and bias; int8 weights are symmetric, with ``channels`` scales. zero: of uint8 weights."""
     rng = np.random.default_rng(seed)
     scales = rng.uniform(0.002, 0.01, channels).astype(np.float32)
-    zeros = [0] * channels if kind == "INT8" else [130]
+    zeros = [0] * channels if kind == "INT8" else [zero]
     outputs = out[-1]
     bias = const(rng.integers(-3000, 3000, outputs).astype(np.int32), scale=np.float32(0.02) * scales, axis=0)
     stored = levels(rng, kind, weights, scale=scales, zero=zeros, axis=axis)

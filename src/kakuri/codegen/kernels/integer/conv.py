@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kakuri.codegen.ahead import window_pads
 from kakuri.codegen.kernels.conv import two
 from kakuri.codegen.kernels.depthwise import Window
 from kakuri.codegen.kernels.integer import depthwise
-from kakuri.codegen.kernels.integer.dot import QUAD, Dot, dot_panels
+from kakuri.codegen.kernels.integer.dot import Dot, dot_weights
 from kakuri.codegen.kernels.integer.kernel import IntegerKernel, name_of, operand_view, output, point
 from kakuri.codegen.kernels.integer.levels import levels_of
-from kakuri.codegen.kernels.integer.signed import bias_of, centred_weights, signed_weights
+from kakuri.codegen.kernels.integer.rest import QUAD
+from kakuri.codegen.kernels.integer.signed import centred_weights, first_sums
 from kakuri.codegen.kernels.linear import Geometry
 from kakuri.codegen.lowering import Lowering, last_order
 from kakuri.codegen.views import Kind, View
 from kakuri.model.graph import constant, integer, ints, static_shape
 from kakuri.model.quantized import Region
 from kakuri.model.quantized.kernels.common import core
-
-Int64 = NDArray[np.int64]
 
 
 def _lower(walk: Lowering, region: Region) -> None:
@@ -51,55 +49,41 @@ def _lower(walk: Lowering, region: Region) -> None:
 
 def _dot(walk: Lowering, region: Region, source: View, target: View, window: Window) -> Dot:
     group = integer(core(region), "group", 1)
-    signed = signed_weights(region)
-    weights = signed.weights if signed.weights.ndim == 4 else signed.weights[:, :, None]
+    centred = centred_weights(region)
+    weights = centred if centred.ndim == 4 else centred[:, :, None]
     channels, inputs, kh, kw = weights.shape
     each = channels // group
     top, left = window.pads
     _, _, row, px = source.strides
     geometry = Geometry.of_window(source, target, (each, inputs, kh, kw), window).merged()
     matrices = [
-        dot_panels(part.transpose(2, 3, 1, 0).reshape(geometry.kh * geometry.kw, geometry.len, each))
+        part.transpose(2, 3, 1, 0).reshape(geometry.kh * geometry.kw, geometry.len, each)
         for part in np.split(weights, group)
     ]
-    start, largest = first_sums(region, weights.reshape(channels, -1), signed.zero)
+    panels, rest, share = dot_weights(walk, matrices, geometry)
+    start, largest = first_sums(region, weights.reshape(channels, -1))
     return Dot(
         name_of(region),
         source,
-        walk.weights.add(np.concatenate(matrices)),
+        panels,
         levels_of(walk, region, start, largest, group),
         target,
         geometry,
-        signed.zero,
+        rest,
         -top * row - left * px,
         (source.shape[0], source.strides[0], target.strides[0]),
-        (group, inputs, each, len(matrices[0])),
+        (group, inputs, each, share),
     )
 
 
-def first_sums(region: Region, weights: Int64, zero: int) -> tuple[Int64, int]:
-    """What the sums start from, (channels,), so that the zero points are accounted for; and a bound of every |sum|.
-
-    weights: (channels, taps), signed; their zero point's part that depends on the activation comes later.
-    """
-    start = bias_of(region, len(weights))
-    middle = point(region.operand(0))
-    start = start - middle * weights.sum(axis=1) + weights.shape[1] * middle * zero
-    reach = 255 * (np.abs(weights).sum(axis=1) + weights.shape[1] * abs(zero))
-    return start, int((np.abs(start) + reach).max())
-
-
 def check_weights(region: Region) -> Iterable[str]:
-    """Weights and bias are stored; one zero point for all of them unless what is left fits 8 bits."""
+    """Weights and bias are stored."""
     if constant(region.operand(1).value) is None:
         yield "has weights that are computed"
         return
     bias = region.inputs[2] if len(region.inputs) > 2 else None
     if bias is not None and constant(bias.value) is None:
         yield "has a bias that is computed"
-    points = region.operand(1).zero_point
-    if (points != points[0]).any() and np.abs(centred_weights(region)).max() > 127:
-        yield "has a zero point per channel"
 
 
 def _check(region: Region) -> Iterable[str]:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kakuri.codegen.kernels.depthwise import Window
-from kakuri.codegen.kernels.integer.dot import QUAD
-from kakuri.codegen.kernels.integer.kernel import name_of, point
+from kakuri.codegen.kernels.integer.kernel import name_of
 from kakuri.codegen.kernels.integer.levels import COLUMNS_ROUND, Levels, levels_of
-from kakuri.codegen.kernels.integer.signed import bias_of, centred_weights, split_weights
+from kakuri.codegen.kernels.integer.rest import QUAD
+from kakuri.codegen.kernels.integer.signed import centred_weights, first_sums, split_weights
 from kakuri.codegen.lowering import Lowering
 from kakuri.codegen.program import Operation, pointer
 from kakuri.codegen.views import View
@@ -52,8 +52,8 @@ class DotDepthwise(Operation):
         kh, kw = self.window.kernel
         return (
             f"KK_FUNCTION void {self._function}(const kk_dot_depthwise *g, const uint8_t *a, const int8_t *w,\n"
-            f"                                  const int32_t *table, uint8_t *c)\n"
-            f"{{\n    kk_dot_depthwise_row(g, a, w, table, c, {kh}, {kw}, {self.window.strides[1]}, "
+            f"                                  const int32_t *table, uint8_t *c, int rows)\n"
+            f"{{\n    kk_dot_depthwise_all(g, a, w, table, c, rows, {kh}, {kw}, {self.window.strides[1]}, "
             f"{int(self.window.shared)});\n}}",
         )
 
@@ -61,9 +61,9 @@ class DotDepthwise(Operation):
         _, channels, height, width = self.target.shape
         row, px = self.source.strides[2:]
         (dh, dw), (top, left) = self.window.dilations, self.window.pads
-        values = {"W": width, "C": channels, "sets": self.sets, "a_px": px, "a_ky": dh * row, "a_kx": dw * px}
-        listed = ", ".join(f".{name} = {value}" for name, value in (values | {"c_px": self.target.strides[3]}).items())
-        step = self.window.strides[0] * row
+        values = {"W": width, "C": channels, "sets": self.sets, "a_row": self.window.strides[0] * row, "a_px": px}
+        values |= {"a_ky": dh * row, "a_kx": dw * px, "c_row": self.target.strides[2], "c_px": self.target.strides[3]}
+        listed = ", ".join(f".{name} = {value}" for name, value in values.items())
         return "\n".join(
             [
                 f"KK_TABLE kk_dot_depthwise g = {{{listed}, .levels = {self.levels.literal()}}};",
@@ -72,9 +72,8 @@ class DotDepthwise(Operation):
                 f"const int32_t *table = {pointer(self.levels.table)};",
                 f"uint8_t *c = {pointer(self.target)};",
                 f"for (ptrdiff_t n = 0; n < {self.target.shape[0]}; n++)",
-                f"    for (ptrdiff_t h = 0; h < {height}; h++)",
-                f"        {self._function}(&g, a + n * {self.source.strides[0]} + h * {step}, w, table,",
-                f"            c + n * {self.target.strides[0]} + h * {self.target.strides[2]});",
+                f"    {self._function}(&g, a + n * {self.source.strides[0]}, w, table,",
+                f"        c + n * {self.target.strides[0]}, {height});",
             ]
         )
 
@@ -83,9 +82,7 @@ def emit(walk: Lowering, region: Region, source: View, target: View, window: Win
     centred = centred_weights(region)
     centred = centred if centred.ndim == 4 else centred[:, :, None]
     channels = len(centred)
-    flat = centred.reshape(channels, -1)
-    start = bias_of(region, channels) - point(region.operand(0)) * flat.sum(axis=1)
-    largest = int((np.abs(start) + 255 * np.abs(flat).sum(axis=1)).max())
+    start, largest = first_sums(region, centred.reshape(channels, -1))
     sets = split_weights(centred)
     stored = np.stack([_taps(part) for part in sets])
     levels = levels_of(walk, region, start, largest)

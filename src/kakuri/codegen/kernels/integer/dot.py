@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kakuri.codegen.kernels.integer.levels import Levels
-from kakuri.codegen.kernels.linear import Geometry, linear_tiles
+from kakuri.codegen.kernels.integer.rest import QUAD, Taps, rest_array, taps_of
+from kakuri.codegen.kernels.integer.signed import Int64, split_weights
+from kakuri.codegen.kernels.linear import SHORT_K, SHORT_PIXELS, SHORT_W, Geometry, linear_tiles
+from kakuri.codegen.lowering import Lowering
 from kakuri.codegen.program import Operation, pointer
 from kakuri.codegen.targets import Isa
 from kakuri.codegen.views import View
 from kakuri.codegen.weights import PANEL, ROUND
 
-QUAD = 4
 _OVERREAD_BYTES = 64
+_SHORT_LANES = 16
 
 
 @dataclass(frozen=True)
 class Dot(Operation):
-    """geometry: in bytes, segments not padded. samples, groups: as in ``Linear``. zero: of the weights, often 0."""
+    """geometry: in bytes, segments not padded. samples, groups: as in ``Linear``. rest: what ``rest.py`` says."""
 
     name: str
     source: View
@@ -28,7 +32,7 @@ class Dot(Operation):
     levels: Levels
     target: View
     geometry: Geometry
-    zero: int = 0
+    rest: View | None = None
     offset: int = 0
     samples: tuple[int, int, int] = (1, 0, 0)
     groups: tuple[int, int, int, int] = (1, 0, 0, 0)
@@ -43,14 +47,22 @@ class Dot(Operation):
 
     @property
     def runtime(self) -> tuple[str, ...]:
-        return ("levels.h", "dot.h")
+        return ("levels.h", "dot.h", "dot_short.h") if self.short else ("levels.h", "dot.h")
+
+    @property
+    def short(self) -> bool:
+        """Whether ``runtime/dot_short.h`` computes it, where vectors have ``_SHORT_LANES``."""
+        g = self.geometry
+        return g.kh * g.kw * padded(g.len) <= SHORT_K and g.W >= SHORT_W and g.H * g.W >= SHORT_PIXELS
 
     @property
     def scratch_bytes(self) -> int:
-        """A total per pixel, and room after the arena's last map for a segment's last three bytes."""
-        return _OVERREAD_BYTES + (4 * self.geometry.H * self.geometry.W if self.zero else 0)
+        """Room after the arena's last map for a segment's last three bytes."""
+        return _OVERREAD_BYTES
 
     def dot_tiles(self, isa: Isa) -> set[tuple[int, int]]:
+        if self.short and isa.lanes == _SHORT_LANES:
+            return set()
         return linear_tiles(self.geometry, replace(isa, pixels=isa.dot_pixels, wide_pixels=isa.dot_wide_pixels), 0, 1)
 
     def literal(self) -> str:
@@ -58,7 +70,7 @@ class Dot(Operation):
         g = self.geometry
         length = padded(g.len)
         values: dict[str, int] = {"W": g.W, "N": g.N, "K": g.kh * g.kw * length, "kh": g.kh, "kw": g.kw}
-        values |= {"len": length, "real": g.len, "flat": int(g.flat), "zero": self.zero}
+        values |= {"len": length, "flat": int(g.flat)}
         values |= {name: getattr(g, name) for name in ("a_row", "a_px", "a_ky", "a_kx", "c_row", "c_px")}
         listed = ", ".join(f".{name} = {value}" for name, value in values.items())
         return f"{{{listed}, .levels = {self.levels.literal()}}}"
@@ -66,6 +78,11 @@ class Dot(Operation):
     def body(self) -> str:
         count, a_sample, c_sample = self.samples
         groups, a_group, c_group, b_group = self.groups
+        rest = pointer(self.rest) if self.rest else "0"
+        panels = -(-self.geometry.N // PANEL)
+        name, sizes = "kk_dot_run", f"{self.geometry.H}"
+        if self.short:
+            name, sizes = "kk_dot_short_run", f"{self.geometry.H}, {self.geometry.W}, {self.geometry.N}"
         lines = [
             f"KK_TABLE kk_dot g = {self.literal()};",
             f"const uint8_t *a = {pointer(self.source, offset=self.offset)};",
@@ -74,11 +91,26 @@ class Dot(Operation):
             f"uint8_t *c = {pointer(self.target)};",
             f"for (ptrdiff_t n = 0; n < {count}; n++)",
             f"    for (ptrdiff_t k = 0; k < {groups}; k++)",
-            f"        kk_dot_run(&g, a + n * {a_sample} + k * {a_group}, b + k * {b_group},",
-            f"                   table + k * {self.levels.group_step}, (int32_t *)S,",
-            f"                   c + n * {c_sample} + k * {c_group}, {self.geometry.H});",
+            f"        {name}(&g, a + n * {a_sample} + k * {a_group}, b + k * {b_group},",
+            f"                   table + k * {self.levels.group_step}, {rest}, k * {panels},",
+            f"                   c + n * {c_sample} + k * {c_group}, {sizes});",
         ]
         return "\n".join(lines)
+
+
+def dot_weights(walk: Lowering, parts: Sequence[Int64], geometry: Geometry) -> tuple[View, View | None, int]:
+    """Panels, the rest, and a group's share of the panels. parts: per group (segments, taps, columns), exact."""
+    offsets = np.add.outer(np.arange(geometry.kh) * geometry.a_ky, np.arange(geometry.kw) * geometry.a_kx).reshape(-1)
+    columns = -(-geometry.N // PANEL) * PANEL
+    panels: list[NDArray[np.int8]] = []
+    taps: list[Taps] = []
+    for index, part in enumerate(parts):
+        first, *more = split_weights(part)
+        panels.append(dot_panels(first))
+        for offset, weights in taps_of(more, offsets):
+            taps.append((offset, np.pad(weights, ((index * columns, 0), (0, 0)))))
+    rest = walk.weights.add(rest_array(taps, len(parts) * columns)) if taps else None
+    return walk.weights.add(np.concatenate(panels)), rest, len(panels[0])
 
 
 def padded(length: int) -> int:

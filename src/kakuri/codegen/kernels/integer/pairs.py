@@ -6,8 +6,10 @@ made at generation; what is left to do per element is the sum and one multiplica
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +28,10 @@ from kakuri.model.quantized.fixed_point import multiply, quantize_multiplier
 from kakuri.model.quantized.kernels.common import core
 
 _LEFT_SHIFT = 20
-_NUDGES, _NUDGE = 24, 2.0**-18
+_STEPS, _NUDGES, _NUDGE = 6, 60, 2.0**-19  # how far candidates go: units of the slopes' last place, of the offset
+_NEAR, _MOST_ASKED, _TRIES = 2.0**-12, 512, 16
 Int64 = NDArray[np.int64]
+Floats = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,8 @@ def quick_sum(
 ) -> tuple[float, float, float] | None:
     """(a, b, c) such that round(x0 a + (x1 b + c)) in float32, fused, is the exact level for all 65,536 pairs.
 
-    None when no candidate near the real factors passes the whole table; levels: zero point, low, high.
+    None when no candidate near the real factors passes the whole table; levels: zero point, low, high. Pairs that lie
+    close to a half refuse most candidates, so they are asked first.
     """
     middle, low, high = levels
     exact = np.clip(multiply(tables[0][:, None] + tables[1][None, :], *multiplier) + middle, low, high)
@@ -109,14 +114,35 @@ def quick_sum(
     slopes = [real * (float(table[-1]) - float(table[0])) / 255 for table in tables]
     offset = real * (float(tables[0][0]) + float(tables[1][0])) + middle
     x0, x1 = np.arange(256.0)[:, None], np.arange(256.0)[None, :]
-    for nudge in sorted(range(-_NUDGES, _NUDGES + 1), key=abs):
-        a, b = (np.float32(slope) for slope in slopes)
-        c = np.float32(offset + nudge * _NUDGE)
-        inner = (x1 * float(b) + float(c)).astype(np.float32).astype(np.float64)
-        found = np.clip(np.rint((x0 * float(a) + inner).astype(np.float32)), low, high)
-        if np.array_equal(found, exact):
-            return float(a), float(b), float(c)
+    found = x0 * slopes[0] + x1 * slopes[1] + offset
+    i, j = np.nonzero(np.abs(found - np.floor(found) - 0.5) < _NEAR)
+    asked = slice(None, None, max(1, len(i) // _MOST_ASKED))
+    offsets = np.array([offset + _NUDGE * k for k in range(-_NUDGES, _NUDGES + 1)]).astype(np.float32)
+    tries = 0
+    for pair in itertools.product(_neighbours(slopes[0]), _neighbours(slopes[1])):
+        got = np.clip(_quick(i[asked, None], j[asked, None], pair, offsets), low, high)
+        for index in np.flatnonzero((got == exact[i, j][asked, None]).all(axis=0)):
+            if np.array_equal(np.clip(_quick(x0, x1, pair, offsets[index]), low, high), exact):
+                return float(pair[0]), float(pair[1]), float(offsets[index])
+            tries += 1
+            if tries == _TRIES:
+                return None
     return None
+
+
+def _quick(x0: Floats, x1: Floats, slopes: tuple[np.float32, np.float32], c: Floats) -> Floats:
+    """What the C computes: each product is added with one rounding."""
+    a, b = map(float, slopes)
+    inner = (x1 * b + np.float64(c)).astype(np.float32).astype(np.float64)
+    found: Floats = np.rint((x0 * a + inner).astype(np.float32))
+    return found
+
+
+def _neighbours(value: float) -> list[np.float32]:
+    """The floats around ``value``, the nearest first."""
+    middle = np.float32(value)
+    step = np.spacing(middle)
+    return [np.float32(middle + k * step) for k in sorted(range(-_STEPS, _STEPS + 1), key=abs)]
 
 
 def _centred(region: Region, index: int) -> Int64:

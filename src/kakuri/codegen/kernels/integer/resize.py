@@ -16,10 +16,12 @@ from kakuri.model.quantized import Region
 from kakuri.model.quantized.kernels.common import core, is_unsigned
 from kakuri.model.quantized.kernels.resizing import places
 
+_LANES = 16  # of the longest vectors
+
 
 @dataclass(frozen=True)
 class LevelResize(Operation):
-    """rows, columns: int32 (outputs, 2) offsets in bytes, and the share of the second of each, float32 or in 1/1024."""
+    """rows, columns: int32 (outputs, 2) places, rows in bytes; shares of the second ones, float32 or in 1/1024."""
 
     name: str
     source: View
@@ -40,12 +42,17 @@ class LevelResize(Operation):
     def runtime(self) -> tuple[str, ...]:
         return ("levels.h", "level_resize.h")
 
+    @property
+    def scratch_bytes(self) -> int:
+        """Two rows of the source in float32."""
+        return 2 * 4 * self.source.shape[3] * (-(-self.source.shape[1] // _LANES) * _LANES) if self.in_float else 0
+
     def body(self) -> str:
         samples, channels, height, width = self.target.shape
-        values = {"OH": height, "OW": width, "C": channels}
+        values = {"W": self.source.shape[3], "a_px": self.source.strides[3], "OH": height, "OW": width, "C": channels}
         values |= {"c_row": self.target.strides[2], "c_px": self.target.strides[3]}
         listed = ", ".join(f".{name} = {value}" for name, value in values.items())
-        tables = ", ".join(pointer(v) for v in (*self.rows, *self.columns))
+        tables = ", ".join(pointer(v) for v in (*self.rows, *self.columns)) + (", (float *)S" if self.in_float else "")
         return "\n".join(
             [
                 f"KK_TABLE kk_level_resize g = {{{listed}}};",
@@ -65,7 +72,7 @@ def _lower(walk: Lowering, region: Region) -> None:
     tables: list[View] = []
     for axis in (2, 3):
         low, high, share = places(source.shape[axis], target.shape[axis], mode, unsigned=unsigned)
-        pairs = np.stack([low, high], 1) * source.strides[axis]
+        pairs = np.stack([low, high], 1) * (source.strides[axis] if axis == 2 else 1)
         tables += [walk.weights.add(pairs.astype(np.int32))]
         tables += [walk.weights.add(share.astype(np.float32 if unsigned else np.int32))]
     walk.emit(LevelResize(name_of(region), source, target, (tables[0], tables[1]), (tables[2], tables[3]), unsigned))

@@ -1,24 +1,15 @@
-"""Weights as signed bytes, whatever the source stores, and what their zero points add to the sums."""
+"""Weights as signed bytes, whatever the source stores, and what their sums start from."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kakuri.codegen.kernels.integer.kernel import point
 from kakuri.model.graph import constant
 from kakuri.model.quantized import Region
 
 Int64 = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class SignedWeights:
-    """weights: in [-128, 127], the source's less ``zero`` being their real meaning. zero: 0 wherever that fits."""
-
-    weights: Int64
-    zero: int
 
 
 def centred_weights(region: Region) -> Int64:
@@ -30,23 +21,29 @@ def centred_weights(region: Region) -> Int64:
     return centred
 
 
-def signed_weights(region: Region) -> SignedWeights:
-    """Legacy uint8 becomes int8; where that leaves a zero point, the sums need the totals of the activation."""
-    centred = centred_weights(region)
-    if centred.min() >= -128 and centred.max() <= 127:
-        return SignedWeights(centred, 0)
-    zero = int(region.operand(1).zero_point[0]) - 128
-    return SignedWeights(centred + zero, zero)
-
-
 def split_weights(centred: Int64) -> list[Int64]:
-    """Weights of 9 bits as one or two sets of 8 that add up to them."""
-    first = np.clip(centred, -128, 127)
-    rest = centred - first
-    return [first, rest] if rest.any() else [first]
+    """Sets of 8 bits that add up to the weights; the first has nearly all there is.
+
+    Legacy uint8 has one zero point for a tensor. Only the few weights that set its scale are beyond 8 bits.
+    """
+    sets: list[Int64] = []
+    rest = centred
+    while not sets or rest.any():
+        sets.append(np.clip(rest, -128, 127))
+        rest = rest - sets[-1]
+    return sets
 
 
-def bias_of(region: Region, channels: int) -> Int64:
+def first_sums(region: Region, weights: Int64) -> tuple[Int64, int]:
+    """What the sums start from, (channels,), so that the activation's zero point is accounted for; a bound of |sum|.
+
+    weights: (channels, taps), less their zero points.
+    """
+    start = _bias(region, len(weights)) - point(region.operand(0)) * weights.sum(axis=1)
+    return start, int((np.abs(start) + 255 * np.abs(weights).sum(axis=1)).max())
+
+
+def _bias(region: Region, channels: int) -> Int64:
     """The source's bias, zeros without one."""
     operand = region.inputs[2] if len(region.inputs) > 2 else None
     stored = None if operand is None else constant(operand.value)
