@@ -87,7 +87,8 @@ class SingleLook:
         """The same with factors (k, rows) and squares (rows,) in the look's precision, which are copied."""
 
     def crossed(self) -> NDArray[np.float64] | None:
-        """(k + 1, columns): factors x, and the column's squares summed with the other's; None when not asked for."""
+        """(k + 1, columns): factors x, and the column's squares summed with the other's; None when not asked for.
+        Beyond 512 rows sums run in double precision."""
 
     @property
     def dots(self) -> Numbers:
@@ -163,21 +164,33 @@ def worst_residual(seen: Look, answer: Look, *, of_answer: float, share: float) 
     share * mean(w) + the second weighted square (if there are two weights), w_i = the first weighted square +
     of_answer * |y_i|^2. The element types of both may differ. Infinite where anything is not finite."""
 
-def drift(
-    w: Doubles,
-    moved: Doubles,
-    norms: Doubles,
+class Step:
+    """A step of stochastic gradient descent, as ``kakuri.offload.sgd.SgdStep``."""
+
+    def __init__(
+        self,
+        lr: float,
+        momentum: float,
+        dampening: float,
+        decay: float,
+        scale: float,
+        nesterov: bool,
+        maximize: bool,
+    ) -> None: ...
+
+def take_step(
+    w: NDArray[np.float64],
+    velocity: NDArray[np.float64] | None,
+    gradient: NDArray[np.float64],
+    norms: NDArray[np.float64],
     w_noise: NDArray[np.float64],
     v_noise: NDArray[np.float64],
-    g_noise: Doubles,
-    *,
-    rate: float,
-    momentum: float,
-    scale: float,
-    decay: float,
+    g_noise: NDArray[np.float64],
+    first: bool,
+    step: Step,
 ) -> None:
-    """A step's growth of w_noise and v_noise, in place. moved (k, n): the fingerprint of the velocity, or of the
-    gradient without one. rate: lr / (1 - momentum)."""
+    """Fingerprints w and velocity (k, n) move as weights and velocity do, in place, and w_noise and v_noise (n,) grow
+    by what rounding may have added. velocity: None without momentum. first: it begins with this step."""
 
 def kernel_path() -> str:
     """'avx512', 'avx2' or 'portable': what run-time dispatch chose."""

@@ -86,7 +86,7 @@ struct OwnedLook {
         const std::size_t count = other.look.at.k / 2;
         require(count > 0, "the other look has no probes");
         factors = other.dots;
-        ask_columns(factors.get() + count * look.at.rows, count, other.plain());
+        ask_columns(factors.get() + count * look.at.rows, count, other.plain(), other.total());
     }
 
     // With factors (count, rows), which are copied, and squares (rows,).
@@ -95,7 +95,7 @@ struct OwnedLook {
         require(given.shape(0) > 0, "no factors");
         factors.reset(new T[given.size()]);
         std::copy_n(given.data(), given.size(), factors.get());
-        ask_columns(factors.get(), given.shape(0), squares_of_rows.data());
+        ask_columns(factors.get(), given.shape(0), squares_of_rows.data(), sum_of(squares_of_rows.data(), look.at.rows));
     }
 
     // (count + 1, n): sums, and noise in its own unit; none when they were not asked for.
@@ -104,13 +104,13 @@ struct OwnedLook {
         const std::size_t count = look.at.factors, n = look.at.n;
         auto found = made<double>({count + 1, n});
         for (std::size_t i = 0; i < (count + 1) * n; ++i)
-            found.data()[i] = static_cast<double>(sums[i]) * (i < count * n ? 1.0 : most);
+            found.data()[i] = sums[i] * (i < count * n ? 1.0 : unit);
         return found;
     }
 
     // The rows' squares without weights.
     const T* plain() const { return squares.get() + look.at.w * look.at.rows; }
-    double total() const { return squares ? sum_of(plain(), look.at.rows) : 0.0; }
+    double total() const { return look.total; }
     bool finite() const {
         return std::all_of(dots.get(), dots.get() + (dots ? look.at.rows * look.at.k : 0), [](T dot) { return std::isfinite(dot); });
     }
@@ -122,23 +122,25 @@ struct OwnedLook {
 
     std::shared_ptr<const Meeting<T>> meeting;
     std::shared_ptr<T[]> dots, squares, factors;
-    std::vector<T> row_weights, sums;
-    double most = 0.0;
+    std::vector<T> row_weights;
+    std::vector<double> sums;
+    double unit = 0.0;  // of row_weights
     Look<T> look{};
 
 private:
-    // weights: over the largest, so that they and what they weigh are in the range of T.
-    void ask_columns(const T* factor, std::size_t count, const T* squares_of_rows) {
+    // Weights are over their mean, so that they and what they weigh are in the range of T.
+    void ask_columns(const T* factor, std::size_t count, const T* squares_of_rows, double total) {
         const std::size_t rows = look.at.rows;
-        most = rows > 0 ? static_cast<double>(*std::max_element(squares_of_rows, squares_of_rows + rows)) : 0.0;
+        unit = total / static_cast<double>(std::max<std::size_t>(rows, 1));
+        const double inverse = std::isnormal(unit) ? 1.0 / unit : 0.0;
         row_weights.resize(rows);
         for (std::size_t i = 0; i < rows; ++i)
-            row_weights[i] = most > 0.0 ? static_cast<T>(static_cast<double>(squares_of_rows[i]) / most) : T{0};
-        sums.assign((count + 1) * look.at.n, T{0});
+            row_weights[i] = static_cast<T>(static_cast<double>(squares_of_rows[i]) * inverse);
+        sums.assign((count + 1) * look.at.n, 0.0);
         look.at.factor = factor;
         look.at.factors = count;
         look.at.row_weights = row_weights.data();
-        look.at.sums = sums.data();
+        look.sums = sums.data();
     }
 };
 
@@ -156,7 +158,7 @@ void apply_reordering(const Matrix<T>& x, const Reordering& rows, const Reorderi
     require(x.shape(0) == rows.size() && x.shape(1) == columns.size(), "x does not have the masks' shape");
     require(out.shape(0) == x.shape(0) && out.shape(1) == x.shape(1), "out does not have the shape of x");
     Look<T>* const looks = looking(look, x.shape(0), x.shape(1));
-    require(!undo || looks == nullptr || looks->at.sums == nullptr, kNoSums);
+    require(!undo || looks == nullptr || looks->sums == nullptr, kNoSums);
     const nb::gil_scoped_release unlocked;
     reorder(x.data(), rows, columns, undo, dual, out.data(), looks, threads);
 }
@@ -190,7 +192,7 @@ void apply_undo_mix(const Matrix<T>& y, const Mixing& rows, const Mixing& column
     require(y.shape(0) == rows.size() && y.shape(1) == columns.size(), "y does not have the masks' shape");
     require(out.shape(0) <= rows.size() && out.shape(1) == y.shape(1), "out has too many rows or other columns");
     Look<T>* const looks = looking(look, rows.size(), out.shape(1));
-    require(looks == nullptr || looks->at.sums == nullptr, kNoSums);
+    require(looks == nullptr || looks->sums == nullptr, kNoSums);
     const nb::gil_scoped_release unlocked;
     undo_mix(y.data(), rows, columns, out.shape(0), out.data(), looks, threads);
 }
@@ -211,13 +213,18 @@ double python_worst_residual(const OwnedLook<S>& seen, const OwnedLook<A>& answe
                           {meeting.of_rounding, meeting.of_drift, of_answer, share});
 }
 
-void python_drift(const Matrix<double>& w, const Matrix<double>& moved, const Vector<double>& norms, Numbers w_noise,
-                  Numbers v_noise, const Vector<double>& g_noise, double rate, double momentum, double scale,
-                  double decay) {
-    const Tracked own = tracked(w, norms, w_noise);
-    require(moved.shape(0) == own.k && moved.shape(1) == own.n, "moved has another shape");
-    require(v_noise.size() == own.n && g_noise.size() == own.n, "columns differ");
-    drift(own, moved.data(), v_noise.data(), g_noise.data(), {rate * rate, momentum * momentum, scale * scale, decay * decay});
+using Table = nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+void python_step(Table w, const std::optional<Table>& velocity, const Matrix<double>& gradient,
+                 const Vector<double>& norms, Numbers w_noise, Numbers v_noise, const Vector<double>& g_noise, bool first,
+                 const Step& step) {
+    const std::size_t k = w.shape(0), n = w.shape(1);
+    require(k > 0 && k <= kMostVectors / 2, "no probes, or too many");
+    require(gradient.shape(0) == k && gradient.shape(1) == n, "the gradient has another shape");
+    require(!velocity || (velocity->shape(0) == k && velocity->shape(1) == n), "the velocity has another shape");
+    require(norms.size() == n && w_noise.size() == n && v_noise.size() == n && g_noise.size() == n, "columns differ");
+    take(step, w.data(), {w.data(), k, n, norms.data(), w_noise.data()},
+         {velocity ? velocity->data() : nullptr, first, gradient.data(), v_noise.data(), g_noise.data()});
 }
 
 template <typename T>
@@ -300,9 +307,12 @@ NB_MODULE(_blinding, m) {
         .def("__len__", &Mixing::size);
     bind_for<float>(m, mixing, "SingleLook", "SingleMeeting");
     bind_for<double>(m, mixing, "DoubleLook", "DoubleMeeting");
-    m.def("drift", &python_drift, nb::arg("w"), nb::arg("moved"), nb::arg("norms"), nb::arg("w_noise").noconvert(),
-          nb::arg("v_noise").noconvert(), nb::arg("g_noise"), nb::kw_only(), nb::arg("rate"), nb::arg("momentum"),
-          nb::arg("scale"), nb::arg("decay"));
+    nb::class_<Step>(m, "Step").def(nb::init<double, double, double, double, double, bool, bool>(), nb::arg("lr"),
+                                    nb::arg("momentum"), nb::arg("dampening"), nb::arg("decay"), nb::arg("scale"),
+                                    nb::arg("nesterov"), nb::arg("maximize"));
+    m.def("take_step", &python_step, nb::arg("w").noconvert(), nb::arg("velocity").noconvert().none(),
+          nb::arg("gradient").noconvert(), nb::arg("norms").noconvert(), nb::arg("w_noise").noconvert(),
+          nb::arg("v_noise").noconvert(), nb::arg("g_noise").noconvert(), nb::arg("first"), nb::arg("step"));
     bind_residual<float, float>(m);
     bind_residual<float, double>(m);
     bind_residual<double, float>(m);

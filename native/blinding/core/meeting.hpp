@@ -70,22 +70,46 @@ private:
     }
 };
 
-// A step's factors: squares of lr / (1 - momentum), momentum, scale and weight decay.
-struct StepSquares {
-    double rate, momentum, scale, decay;
+// A step of stochastic gradient descent, as kakuri.offload.sgd takes it.
+struct Step {
+    double lr, momentum, dampening, decay, scale;
+    bool nesterov, maximize;
 };
 
-// After a step: how far velocity and weight may have drifted by rounding. moved (k, n): the fingerprint of the velocity, or
-// of the gradient when there is none.
-inline void drift(const Tracked& own, const double* moved, double* v_noise, const double* g_noise,
-                  const StepSquares& step) {
+// The fingerprints of velocity and gradient (k, n), and variances of theirs (n,). velocity: null without momentum; first: it
+// begins with this step.
+struct Moving {
+    double* velocity;
+    bool first;
+    const double* gradient;
+    double* v_noise;
+    const double* g_noise;
+};
+
+// Moves own.w (k, n) and the velocity by a step, and their variances by what a worker's rounding may have added.
+inline void take(const Step& step, double* w, const Tracked& own, const Moving& moving) {
+    const auto square = [](double x) { return x * x; };
+    const double rate = square(step.lr / (1.0 - std::min(step.momentum, 0.999)));
+    const double sign = step.maximize ? -step.scale : step.scale;
     for (std::size_t j = 0; j < own.n; ++j) {
         double size = 0.0;
-        for (std::size_t q = 0; q < own.k; ++q) size += moved[q * own.n + j] * moved[q * own.n + j];
+        for (std::size_t at = j; at < own.k * own.n; at += own.n) {
+            const double gradient = moving.gradient[at], change = sign * gradient + step.decay * w[at];
+            double used = change, moved = gradient;
+            if (moving.velocity != nullptr) {
+                double& v = moving.velocity[at];
+                v = moving.first ? change : step.momentum * v + (1.0 - step.dampening) * change;
+                used = step.nesterov ? change + step.momentum * v : v;
+                moved = v;
+            }
+            w[at] -= step.lr * used;
+            size += square(moved);
+        }
         const double norm = own.norm(j);
-        v_noise[j] = step.momentum * v_noise[j] + step.scale * g_noise[j] + step.decay * (own.w_noise[j] + norm) +
-                     2.0 * size / static_cast<double>(own.k);
-        own.w_noise[j] += step.rate * v_noise[j] + norm;
+        double& noise = moving.v_noise[j];
+        noise = square(step.momentum) * noise + square(step.scale) * moving.g_noise[j] +
+                square(step.decay) * (own.w_noise[j] + norm) + 2.0 * size / static_cast<double>(own.k);
+        own.w_noise[j] += rate * noise + norm;
     }
 }
 
