@@ -86,9 +86,13 @@ class SingleLook:
     def add_factors(self, factors: Numbers, squares: Numbers) -> None:
         """The same with factors (k, rows) and squares (rows,) in the look's precision, which are copied."""
 
-    def crossed(self) -> NDArray[np.float64] | None:
-        """(k + 1, columns): factors x, and the column's squares summed with the other's; None when not asked for.
-        Beyond 512 rows sums run in double precision."""
+    def crossed(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """(k, columns): factors x; and (columns,): the column's squares summed with the other's. None when not asked
+        for. Beyond 512 rows sums run in double precision."""
+
+    def gradient(self, of_spread: float, of_square: float) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """The same, with variances of the sums in place of squares: ``of_spread`` times these, and ``of_square`` times
+        what the sums' own squares are: the largest of the column's and the mean of all."""
 
     @property
     def dots(self) -> Numbers:
@@ -177,6 +181,23 @@ class Step:
         nesterov: bool,
         maximize: bool,
     ) -> None: ...
+
+def gradient_agrees(
+    gradient: Matrix,
+    r: NDArray[np.float64],
+    q: NDArray[np.float64],
+    front: NDArray[np.float64] | None,
+    front_noise: NDArray[np.float64],
+    back: NDArray[np.float64],
+    back_noise: NDArray[np.float64],
+    *,
+    of_squares: float,
+    share: float,
+    limit: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """G r (k, n) and G^T q (k, m) of a gradient (n, m), when they are ``front`` (where it is known) and ``back``: every
+    squared difference at most ``limit`` times its variance, which is its noise, ``of_squares`` times the square of its
+    row or column of G, and ``share`` of the mean of these. Else None."""
 
 def take_step(
     w: NDArray[np.float64],

@@ -3,6 +3,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -98,13 +99,34 @@ struct OwnedLook {
         ask_columns(factors.get(), given.shape(0), squares_of_rows.data(), sum_of(squares_of_rows.data(), look.at.rows));
     }
 
-    // (count + 1, n): sums, and noise in its own unit; none when they were not asked for.
-    std::optional<Made<double>> crossed() const {
+    // (count, n): sums, and (n,): the columns' weighted squares; none when they were not asked for.
+    std::optional<std::pair<Made<double>, Made<double>>> crossed() const {
         if (sums.empty()) return std::nullopt;
         const std::size_t count = look.at.factors, n = look.at.n;
-        auto found = made<double>({count + 1, n});
-        for (std::size_t i = 0; i < (count + 1) * n; ++i)
-            found.data()[i] = sums[i] * (i < count * n ? 1.0 : unit);
+        auto found = made<double>({count, n}), spread = made<double>({n});
+        std::copy_n(sums.data(), count * n, found.data());
+        for (std::size_t j = 0; j < n; ++j) spread.data()[j] = sums[count * n + j] * unit;
+        return std::pair(std::move(found), std::move(spread));
+    }
+
+    // The sums and their variances: of_spread times the columns' weighted squares, and of_square times the sums' own. Of
+    // those each probe has seen some; where they saw little by chance the mean over columns helps.
+    std::optional<std::pair<Made<double>, Made<double>>> gradient(double of_spread, double of_square) const {
+        auto found = crossed();
+        if (!found) return found;
+        const std::size_t count = look.at.factors, n = look.at.n;
+        double total = 0.0;
+        for (std::size_t j = 0; j < n; ++j) {
+            double most = 0.0;
+            for (std::size_t at = j; at < count * n; at += n) {
+                most = std::max(most, sums[at] * sums[at]);
+                total += sums[at] * sums[at];
+            }
+            double& variance = found->second.data()[j];
+            variance = of_spread * variance + of_square * most;
+        }
+        const double mean = total / static_cast<double>(std::max<std::size_t>(count * n, 1));
+        for (std::size_t j = 0; j < n; ++j) found->second.data()[j] += of_square * mean;
         return found;
     }
 
@@ -227,6 +249,32 @@ void python_step(Table w, const std::optional<Table>& velocity, const Matrix<dou
          {velocity ? velocity->data() : nullptr, first, gradient.data(), v_noise.data(), g_noise.data()});
 }
 
+// The products of a gradient with both sides' probes when they are those expected, else none.
+template <typename T>
+std::optional<std::pair<Made<double>, Made<double>>> python_gradient_agrees(
+    const Matrix<T>& gradient, const Matrix<double>& r, const Matrix<double>& q, const std::optional<Matrix<double>>& front,
+    const Vector<double>& front_noise, const Matrix<double>& back, const Vector<double>& back_noise, double of_squares,
+    double share, double limit) {
+    const std::size_t n = gradient.shape(0), m = gradient.shape(1), k = r.shape(0);
+    require(r.shape(1) == m && q.shape(0) == k && q.shape(1) == n, "the probes have another shape");
+    require(!front || (front->shape(0) == k && front->shape(1) == n), "front has another shape");
+    require(back.shape(0) == k && back.shape(1) == m, "back has another shape");
+    require(front_noise.size() == n && back_noise.size() == m, "noise has another size");
+    auto along = made<double>({k, n}), across = made<double>({k, m});
+    bool right = true;
+    {
+        const nb::gil_scoped_release unlocked;
+        Weighed rows(k, n), columns(k, m);
+        weigh(gradient.data(), k, r.data(), q.data(), rows, columns);
+        right = columns.close_to(back.data(), back_noise.data(), of_squares, share, limit) &&
+                (!front || rows.close_to(front->data(), front_noise.data(), of_squares, share, limit));
+        std::copy(rows.products.begin(), rows.products.end(), along.data());
+        std::copy(columns.products.begin(), columns.products.end(), across.data());
+    }
+    if (!right) return std::nullopt;
+    return std::pair(std::move(along), std::move(across));
+}
+
 template <typename T>
 void bind_for(nb::module_& m, nb::class_<Mixing>& mixing, const char* look_name, const char* meeting_name) {
     nb::class_<Meeting<T>>(m, meeting_name)
@@ -248,6 +296,7 @@ void bind_for(nb::module_& m, nb::class_<Mixing>& mixing, const char* look_name,
         .def("add_columns", &OwnedLook<T>::add_columns, nb::arg("other"))
         .def("add_factors", &OwnedLook<T>::add_factors, nb::arg("factors").noconvert(), nb::arg("squares").noconvert())
         .def("crossed", &OwnedLook<T>::crossed)
+        .def("gradient", &OwnedLook<T>::gradient, nb::arg("of_spread"), nb::arg("of_square"))
         .def_prop_ro("dots", [](const OwnedLook<T>& look) { return look.shown(look.dots, look.look.at.k); },
                      nb::rv_policy::automatic)
         .def_prop_ro("squares", [](const OwnedLook<T>& look) { return look.shown(look.squares, look.look.at.w + 1); },
@@ -267,6 +316,9 @@ void bind_for(nb::module_& m, nb::class_<Mixing>& mixing, const char* look_name,
           nb::arg("scale") = 0.0, nb::arg("sign") = 1.0, nb::arg("look") = nb::none(), nb::arg("threads") = 1);
     m.def("undo_mix", &apply_undo_mix<T>, nb::arg("y").noconvert(), nb::arg("rows"), nb::arg("columns"),
           nb::arg("out").noconvert(), nb::kw_only(), nb::arg("look") = nb::none(), nb::arg("threads") = 1);
+    m.def("gradient_agrees", &python_gradient_agrees<T>, nb::arg("gradient").noconvert(), nb::arg("r"), nb::arg("q"),
+          nb::arg("front").none(), nb::arg("front_noise"), nb::arg("back"), nb::arg("back_noise"), nb::kw_only(),
+          nb::arg("of_squares"), nb::arg("share"), nb::arg("limit"));
     m.def("look_at", &python_look_at<T>, nb::arg("x").noconvert(), nb::arg("look"), nb::kw_only(),
           nb::arg("threads") = 1);
 }

@@ -113,4 +113,45 @@ inline void take(const Step& step, double* w, const Tracked& own, const Moving& 
     }
 }
 
+// A gradient (n, m) as a fingerprint has it: its products with probes, and the squares of its rows or columns.
+struct Weighed {
+    std::vector<double> products, squares;
+    Weighed(std::size_t k, std::size_t size) : products(k * size), squares(size) {}
+
+    // Whether the products are `expected`. noise: variances in units of u^2; of_squares: what more each square adds; share: of
+    // their mean for every coordinate; limit: on squared differences over variances.
+    bool close_to(const double* expected, const double* noise, double of_squares, double share, double limit) const {
+        const std::size_t size = squares.size();
+        const auto variance = [&](std::size_t j) { return noise[j] + of_squares * squares[j]; };
+        double mean = 0.0;
+        for (std::size_t j = 0; j < size; ++j) mean += variance(j) / static_cast<double>(size);
+        for (std::size_t at = 0; at < products.size(); ++at) {
+            const double difference = products[at] - expected[at];
+            if (!(difference * difference <= limit * (variance(at % size) + share * mean))) return false;
+        }
+        return true;
+    }
+};
+
+// front: with probes r (k, m), a coordinate per row; back: with probes q (k, n), one per column.
+template <typename T>
+void weigh(const T* gradient, std::size_t k, const double* r, const double* q, Weighed& front, Weighed& back) {
+    const std::size_t n = front.squares.size(), m = back.squares.size();
+    std::vector<double> row(m);
+    for (std::size_t i = 0; i < n; ++i) {
+        for (std::size_t j = 0; j < m; ++j) {
+            row[j] = static_cast<double>(gradient[i * m + j]);
+            back.squares[j] += row[j] * row[j];
+        }
+        for (std::size_t at = 0; at < k; ++at) {
+            double sums[4] = {};
+            for (std::size_t j = 0; j < m; ++j) sums[j % 4] += row[j] * r[at * m + j];
+            front.products[at * n + i] = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+            const double factor = q[at * n + i];
+            for (std::size_t j = 0; j < m; ++j) back.products[at * m + j] += factor * row[j];
+        }
+        for (const double value : row) front.squares[i] += value * value;
+    }
+}
+
 }  // namespace kakuri::blinding

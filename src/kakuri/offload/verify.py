@@ -203,11 +203,6 @@ class _Side:
         else:
             self.g, self.g_noise, self.g_rows = added, added_noise, rows
 
-    def gradient_close(self, found: Doubles, squares: Doubles, u: float) -> bool:
-        """found (k, n): of a worker's gradient; squares (n,): of its rows."""
-        assert self.g is not None  # a backward pass went before
-        return self.close(found, self.g, self.g_noise + (16.0 + self.g_rows / 8) * squares, u)
-
     def has_gradient(self, found: Doubles) -> None:
         """What the worker has, from which the step goes on."""
         self.g, self.g_noise, self.g_rows = torch.from_numpy(found), np.zeros(found.shape[1]), 0
@@ -316,13 +311,12 @@ class Fingerprint:
         """What X^T dY adds to the fingerprints of the gradient. x: None when G will be fetched. see_back: another look
         at dY. plain: what a look found of the worker's rows, for the rows of x."""
         own = seen_back.look
-        found = own.crossed()
-        if found is None:  # X was seen in double precision, dY in single
+        backward = _crossed(own, seen.look.columns)
+        if backward is None:  # X was seen in double precision, dY in single
             own = self.ask(own.rows, back=True, other=seen, dtype=torch.float64)
             see_back(dy.double(), own)
-            found = own.crossed()
-            assert found is not None  # it was asked for
-        backward = _crossed(found, own.rows, seen.look.columns)
+            backward = _crossed(own, seen.look.columns)
+            assert backward is not None  # it was asked for
         if x is None:
             return Crossed(own.rows, None, backward)
         dots = seen_back.look.dots
@@ -331,9 +325,7 @@ class Fingerprint:
         look = type(seen_back.look)(*rows.shape)
         look.add_factors(factors, squares)
         _blinding.look_at(rows, look, threads=torch.get_num_threads())
-        found = look.crossed()
-        assert found is not None  # it was asked for
-        return Crossed(own.rows, _crossed(found, look.rows, own.columns), backward)
+        return Crossed(own.rows, _crossed(look, own.columns), backward)
 
     def add_gradient(self, crossed: Crossed, *, accumulate: bool) -> None:
         """G becomes or grows by X^T dY."""
@@ -359,17 +351,23 @@ class Fingerprint:
     def gradient_is_right(self, gradient: Tensor) -> bool:
         """G (n, m) fetched from a worker; when it is right, the step goes on from it and needs no other."""
         front, back = self._forward, self._backward
-        look = front.answer(len(gradient), torch.float64)
-        look.add_factors(back.probe.numpy(), np.ones(len(gradient)))
-        pass_over(gradient.double(), look)
-        sums, found = look.crossed(), look.dots.astype(np.float64, copy=False)
-        assert sums is not None  # they were asked for
-        if not back.gradient_close(sums[:-1], sums[-1], self._u):
+        assert back.g is not None  # a backward pass went before
+        found = _blinding.gradient_agrees(
+            gradient.contiguous().numpy(),
+            front.probe.numpy(),
+            back.probe.numpy(),
+            None if front.g is None else front.g.numpy(),
+            front.g_noise,
+            back.g.numpy(),
+            back.g_noise,
+            of_squares=16.0 + back.g_rows / 8,
+            share=_SHARED if back.mixes else 0.0,
+            limit=(SIGMAS * self._u) ** 2,
+        )
+        if found is None:
             return False
-        if front.g is not None and not front.gradient_close(found, look.squares[-1], self._u):
-            return False
-        front.has_gradient(found)
-        back.has_gradient(sums[:-1].copy())
+        front.has_gradient(found[0])
+        back.has_gradient(found[1])
         return True
 
     def _look(self, x: Tensor, *, back: bool, other: Seen | None) -> Seen:
@@ -405,13 +403,11 @@ def _add_columns(look: _blinding.Look, other: _blinding.Look) -> None:
         look.add_factors(dots[len(dots) // 2 :], other.squares[-1].astype(np.float64))
 
 
-def _crossed(found: Doubles, rows: int, columns: int) -> tuple[Tensor, Doubles]:
-    """Sums and their variance: products of ``columns`` terms, summed over ``rows`` here and by the worker. Of |G_j|^2
-    each probe has seen some; where they saw little by chance the mean over j helps."""
-    sums, spread = found[:-1], found[-1]
-    squares = np.square(sums)
-    whole = squares.max(axis=0, initial=0.0) + squares.mean() if squares.size else 0.0
-    return torch.from_numpy(sums), 0.5 * (rows + _SUMMED + _chain(columns)) * spread + rows / 8 * whole
+def _crossed(look: _blinding.Look, columns: int) -> tuple[Tensor, Doubles] | None:
+    """Sums over the rows of a look, of products of ``columns`` terms, here and by the worker, and their variance; None
+    when they were not asked for."""
+    found = look.gradient(0.5 * (look.rows + _SUMMED + _chain(columns)), look.rows / 8)
+    return None if found is None else (torch.from_numpy(found[0]), found[1])
 
 
 def _dtype_of(look: _blinding.Look) -> torch.dtype:

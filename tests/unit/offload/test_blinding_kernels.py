@@ -189,8 +189,8 @@ def look_is_right(
     if crossed is None:
         return
     factors = torch.from_numpy(other.dots[2:]).double()
-    assert close_sums(crossed[:2], factors @ wide, 10 * scale * (1 + b**0.5), x.dtype)
-    assert close_sums(crossed[2], y.double().square().sum(1) @ squares, 30 * scale**2 * (1 + b), x.dtype)
+    assert close_sums(crossed[0], factors @ wide, 10 * scale * (1 + b**0.5), x.dtype)
+    assert close_sums(crossed[1], y.double().square().sum(1) @ squares, 30 * scale**2 * (1 + b), x.dtype)
 
 
 @settings(max_examples=15, deadline=None)
@@ -333,8 +333,57 @@ def test_sums_over_rows_alone(  # noqa: PLR0917
     _blinding.look_at(x, look, threads=threads)
     crossed, wide = look.crossed(), x.double()
     assert crossed is not None
-    assert close_sums(crossed[:-1], factor.double() @ wide, 10 * (1 + b**0.5), dtype)
-    assert close_sums(crossed[-1], squares.double() @ wide.square(), 30 * (1 + b), dtype)
+    assert close_sums(crossed[0], factor.double() @ wide, 10 * (1 + b**0.5), dtype)
+    assert close_sums(crossed[1], squares.double() @ wide.square(), 30 * (1 + b), dtype)
+
+
+@given(n=sizes, m=sizes, k=st.integers(1, 5), share=st.sampled_from([0.0, 4.0]), seed=seeds)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_gradient_agrees_within_its_variance(  # noqa: PLR0917
+    dtype: torch.dtype, n: int, m: int, k: int, share: float, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    gradient = torch.randn(n, m, dtype=dtype)
+    r, q = torch.randn(k, m).double(), torch.randn(k, n).double()
+    front, back = r @ gradient.double().T, q @ gradient.double()
+    front_noise, back_noise = torch.rand(n, dtype=torch.float64), torch.rand(m, dtype=torch.float64)
+
+    def found(front: Tensor | None, back: Tensor) -> object:
+        given = None if front is None else front.numpy()
+        tables = r.numpy(), q.numpy(), given, front_noise.numpy(), back.numpy(), back_noise.numpy()
+        return _blinding.gradient_agrees(gradient.numpy(), *tables, of_squares=2.0, share=share, limit=1e-6)
+
+    for known in (front, None):
+        right = found(known, back)
+        assert isinstance(right, tuple)
+        assert np.allclose(right[0], front.numpy(), rtol=1e-12, atol=1e-12)
+        assert np.allclose(right[1], back.numpy(), rtol=1e-12, atol=1e-12)
+    row, column, probe = (int(torch.randint(size, ())) for size in (n, m, k))
+    for table, noise, squares, at in (
+        (front, front_noise, gradient.double().square().sum(1), row),
+        (back, back_noise, gradient.double().square().sum(0), column),
+    ):
+        variance = noise + 2.0 * squares
+        limit = (1e-6 * (variance[at] + share * variance.mean())).sqrt()
+        for factor, passes in ((0.9, True), (1.1, False), (torch.nan, False)):
+            wrong = table.clone()
+            wrong[probe, at] += factor * limit
+            assert (found(wrong if table is front else front, wrong if table is back else back) is not None) == passes
+
+
+def test_the_variance_of_a_gradient() -> None:
+    torch.manual_seed(0)
+    x, factor, squares = torch.randn(30, 7), torch.randn(3, 30), torch.rand(30)
+    look = _blinding.SingleLook(30, 7)
+    look.add_factors(factor.numpy(), squares.numpy())
+    _blinding.look_at(x, look)
+    crossed, gradient = look.crossed(), look.gradient(2.0, 0.5)
+    assert crossed is not None
+    assert gradient is not None
+    assert np.array_equal(crossed[0], gradient[0])
+    own = np.square(crossed[0])
+    assert np.allclose(gradient[1], 2.0 * crossed[1] + 0.5 * (own.max(axis=0) + own.mean()))
+    assert _blinding.SingleLook(30, 7, meeting_of(7, torch.float32)[0]).gradient(1.0, 1.0) is None
 
 
 @pytest.mark.parametrize("rides", [False, True])
@@ -348,7 +397,7 @@ def test_sums_of_many_equal_terms_do_not_drift(rides: bool) -> None:
     _blinding.look_at(x, look)
     crossed = look.crossed()
     assert crossed is not None
-    assert np.allclose(crossed[0], b * float(x[0, 0]) * float(factor[0, 0]), rtol=40 * 2.0**-24)
+    assert np.allclose(crossed[0][0], b * float(x[0, 0]) * float(factor[0, 0]), rtol=40 * 2.0**-24)
 
 
 def test_wrong_shapes_and_types_are_refused() -> None:
@@ -401,6 +450,12 @@ def test_wrong_shapes_and_types_are_refused() -> None:
         _blinding.take_step(one, None, one, two, two, np.ones(7), two, True, step)
     with pytest.raises(ValueError, match="too many"):
         _blinding.take_step(np.ones((17, 6)), None, np.ones((17, 6)), two, two, two, two, True, step)
+    for shapes in ((5, 4, 6, 4, 6), (6, 5, 6, 4, 6), (6, 4, 5, 4, 6), (6, 4, 6, 5, 6), (6, 4, 6, 4, 5)):
+        r, q, back, front_noise, back_noise = (np.ones((1, size)) for size in shapes)
+        with pytest.raises(ValueError, match="another s"):
+            _blinding.gradient_agrees(
+                x, r, q, None, front_noise[0], back, back_noise[0], of_squares=1.0, share=0.0, limit=1.0
+            )
     with pytest.raises(ValueError, match="probes differ"):
         _blinding.worst_residual(look, look, of_answer=1.0, share=0.0)
     for wrong_type in (x.double(), x.half(), torch.empty(6, 4).T):
