@@ -20,8 +20,8 @@ row i has variance
     sigma_i^2 = u^2 [ n/4 (|y_i|^2 / 3 + a_i / 2) + sum_k x_ik^2 drift_k ],   a_i = sum_k x_ik^2 |W_k|^2.
 
 Sums of b terms over rows, G, go the same way: u^2 b/4 (|G_j|^2 / 3 + a_j / 2); a worker's terms may all be equal, as
-those of a picture's background are, and err alike within a block of its sums, so that twice the spread and half
-again |G_j|^2 are granted.
+those of a picture's background are, and err alike within a block of its sums, so that b/2 a_j + b/8 |G_j|^2 are
+granted.
 
 Looks sum in working precision too, n terms in blocks, so that they round like sums of c(n) = 8 + n/4 at most, and over
 rows in double precision beyond a few. X s is
