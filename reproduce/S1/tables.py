@@ -1,7 +1,8 @@
-"""S1: training and inference on CIFAR-10 with a trusted master and untrusted workers.
+"""S1: training and inference on CIFAR-10 or MNIST with a trusted master and untrusted workers.
 
     python reproduce/S1/tables.py --runs runs/tempo [--images 2000] [--epochs 2] [--batch 50] [--width 16] [--seeds 1]
-        [--networks resnet vgg vit] [--tiers T1 T2] [--trials 1000] [--pictures FOLDER] [--json]
+        [--networks resnet vgg vit] [--tiers T1 T2] [--data cifar10] [--cooling] [--trials 1000] [--pictures FOLDER]
+        [--json]
 
 Table 1: accuracy and processor seconds beside plain training from the same start, in the same order, in the same run,
 and what another order of summation alone changes.
@@ -24,7 +25,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import Progress
-from training import PLAIN, Work, operations, train
+from training import DATA, PLAIN, Work, operations, train
 
 from kakuri.bench import Options
 from kakuri.bench.offload_integrity import run as integrity
@@ -135,7 +136,7 @@ def draw_losses(found: Trained, networks: list[str], path: Path) -> None:
         place.set(title=network, xlabel="step", ylabel="loss")
         place.grid(alpha=0.3)
         place.legend()
-    figure.suptitle("CIFAR-10, first seed: plain, summed in another order, and offloaded")
+    figure.suptitle("first seed: plain, summed in another order, and offloaded")
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
@@ -181,10 +182,12 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--tiers", nargs="+", choices=("T1", "T2", "T3"), default=["T1", "T2"])
+    parser.add_argument("--data", choices=DATA, default="cifar10")
+    parser.add_argument("--cooling", action="store_true", help="the learning rate falls to zero")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    work = Work(options.images, options.epochs, options.batch, options.width)
+    work = Work(options.images, options.epochs, options.batch, options.width, options.data, options.cooling)
     found = trained(options, work)
     tables = {
         "accuracy": accuracy_rows(found),

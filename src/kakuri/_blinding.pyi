@@ -86,8 +86,13 @@ class SingleLook:
     def add_factors(self, factors: Numbers, squares: Numbers) -> None:
         """The same with factors (k, rows) and squares (rows,) in the look's precision, which are copied."""
 
-    def crossed(self) -> NDArray[np.float64] | None:
-        """(k + 1, columns): factors x, and the column's squares summed with the other's; None when not asked for."""
+    def crossed(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """(k, columns): factors x; and (columns,): the column's squares summed with the other's. None when not asked
+        for. Beyond 512 rows sums run in double precision."""
+
+    def gradient(self, of_spread: float, of_square: float) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """The same, with variances of the sums in place of squares: ``of_spread`` times these, and ``of_square`` times
+        what the sums' own squares are: the largest of the column's and the mean of all."""
 
     @property
     def dots(self) -> Numbers:
@@ -163,21 +168,50 @@ def worst_residual(seen: Look, answer: Look, *, of_answer: float, share: float) 
     share * mean(w) + the second weighted square (if there are two weights), w_i = the first weighted square +
     of_answer * |y_i|^2. The element types of both may differ. Infinite where anything is not finite."""
 
-def drift(
-    w: Doubles,
-    moved: Doubles,
-    norms: Doubles,
+class Step:
+    """A step of stochastic gradient descent, as ``kakuri.offload.sgd.SgdStep``."""
+
+    def __init__(
+        self,
+        lr: float,
+        momentum: float,
+        dampening: float,
+        decay: float,
+        scale: float,
+        nesterov: bool,
+        maximize: bool,
+    ) -> None: ...
+
+def gradient_agrees(
+    gradient: Matrix,
+    r: NDArray[np.float64],
+    q: NDArray[np.float64],
+    front: NDArray[np.float64] | None,
+    front_noise: NDArray[np.float64],
+    back: NDArray[np.float64],
+    back_noise: NDArray[np.float64],
+    *,
+    of_squares: float,
+    share: float,
+    limit: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """G r (k, n) and G^T q (k, m) of a gradient (n, m), when they are ``front`` (where it is known) and ``back``: every
+    squared difference at most ``limit`` times its variance, which is its noise, ``of_squares`` times the square of its
+    row or column of G, and ``share`` of the mean of these. Else None."""
+
+def take_step(
+    w: NDArray[np.float64],
+    velocity: NDArray[np.float64] | None,
+    gradient: NDArray[np.float64],
+    norms: NDArray[np.float64],
     w_noise: NDArray[np.float64],
     v_noise: NDArray[np.float64],
-    g_noise: Doubles,
-    *,
-    rate: float,
-    momentum: float,
-    scale: float,
-    decay: float,
+    g_noise: NDArray[np.float64],
+    first: bool,
+    step: Step,
 ) -> None:
-    """A step's growth of w_noise and v_noise, in place. moved (k, n): the fingerprint of the velocity, or of the
-    gradient without one. rate: lr / (1 - momentum)."""
+    """Fingerprints w and velocity (k, n) move as weights and velocity do, in place, and w_noise and v_noise (n,) grow
+    by what rounding may have added. velocity: None without momentum. first: it begins with this step."""
 
 def kernel_path() -> str:
     """'avx512', 'avx2' or 'portable': what run-time dispatch chose."""

@@ -3,6 +3,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -86,7 +87,7 @@ struct OwnedLook {
         const std::size_t count = other.look.at.k / 2;
         require(count > 0, "the other look has no probes");
         factors = other.dots;
-        ask_columns(factors.get() + count * look.at.rows, count, other.plain());
+        ask_columns(factors.get() + count * look.at.rows, count, other.plain(), other.total());
     }
 
     // With factors (count, rows), which are copied, and squares (rows,).
@@ -95,22 +96,43 @@ struct OwnedLook {
         require(given.shape(0) > 0, "no factors");
         factors.reset(new T[given.size()]);
         std::copy_n(given.data(), given.size(), factors.get());
-        ask_columns(factors.get(), given.shape(0), squares_of_rows.data());
+        ask_columns(factors.get(), given.shape(0), squares_of_rows.data(), sum_of(squares_of_rows.data(), look.at.rows));
     }
 
-    // (count + 1, n): sums, and noise in its own unit; none when they were not asked for.
-    std::optional<Made<double>> crossed() const {
+    // (count, n): sums, and (n,): the columns' weighted squares; none when they were not asked for.
+    std::optional<std::pair<Made<double>, Made<double>>> crossed() const {
         if (sums.empty()) return std::nullopt;
         const std::size_t count = look.at.factors, n = look.at.n;
-        auto found = made<double>({count + 1, n});
-        for (std::size_t i = 0; i < (count + 1) * n; ++i)
-            found.data()[i] = static_cast<double>(sums[i]) * (i < count * n ? 1.0 : most);
+        auto found = made<double>({count, n}), spread = made<double>({n});
+        std::copy_n(sums.data(), count * n, found.data());
+        for (std::size_t j = 0; j < n; ++j) spread.data()[j] = sums[count * n + j] * unit;
+        return std::pair(std::move(found), std::move(spread));
+    }
+
+    // The sums and their variances: of_spread times the columns' weighted squares, and of_square times the sums' own. Of
+    // those each probe has seen some; where they saw little by chance the mean over columns helps.
+    std::optional<std::pair<Made<double>, Made<double>>> gradient(double of_spread, double of_square) const {
+        auto found = crossed();
+        if (!found) return found;
+        const std::size_t count = look.at.factors, n = look.at.n;
+        double total = 0.0;
+        for (std::size_t j = 0; j < n; ++j) {
+            double most = 0.0;
+            for (std::size_t at = j; at < count * n; at += n) {
+                most = std::max(most, sums[at] * sums[at]);
+                total += sums[at] * sums[at];
+            }
+            double& variance = found->second.data()[j];
+            variance = of_spread * variance + of_square * most;
+        }
+        const double mean = total / static_cast<double>(std::max<std::size_t>(count * n, 1));
+        for (std::size_t j = 0; j < n; ++j) found->second.data()[j] += of_square * mean;
         return found;
     }
 
     // The rows' squares without weights.
     const T* plain() const { return squares.get() + look.at.w * look.at.rows; }
-    double total() const { return squares ? sum_of(plain(), look.at.rows) : 0.0; }
+    double total() const { return look.total; }
     bool finite() const {
         return std::all_of(dots.get(), dots.get() + (dots ? look.at.rows * look.at.k : 0), [](T dot) { return std::isfinite(dot); });
     }
@@ -122,23 +144,25 @@ struct OwnedLook {
 
     std::shared_ptr<const Meeting<T>> meeting;
     std::shared_ptr<T[]> dots, squares, factors;
-    std::vector<T> row_weights, sums;
-    double most = 0.0;
+    std::vector<T> row_weights;
+    std::vector<double> sums;
+    double unit = 0.0;  // of row_weights
     Look<T> look{};
 
 private:
-    // weights: over the largest, so that they and what they weigh are in the range of T.
-    void ask_columns(const T* factor, std::size_t count, const T* squares_of_rows) {
+    // Weights are over their mean, so that they and what they weigh are in the range of T.
+    void ask_columns(const T* factor, std::size_t count, const T* squares_of_rows, double total) {
         const std::size_t rows = look.at.rows;
-        most = rows > 0 ? static_cast<double>(*std::max_element(squares_of_rows, squares_of_rows + rows)) : 0.0;
+        unit = total / static_cast<double>(std::max<std::size_t>(rows, 1));
+        const double inverse = std::isnormal(unit) ? 1.0 / unit : 0.0;
         row_weights.resize(rows);
         for (std::size_t i = 0; i < rows; ++i)
-            row_weights[i] = most > 0.0 ? static_cast<T>(static_cast<double>(squares_of_rows[i]) / most) : T{0};
-        sums.assign((count + 1) * look.at.n, T{0});
+            row_weights[i] = static_cast<T>(static_cast<double>(squares_of_rows[i]) * inverse);
+        sums.assign((count + 1) * look.at.n, 0.0);
         look.at.factor = factor;
         look.at.factors = count;
         look.at.row_weights = row_weights.data();
-        look.at.sums = sums.data();
+        look.sums = sums.data();
     }
 };
 
@@ -156,7 +180,7 @@ void apply_reordering(const Matrix<T>& x, const Reordering& rows, const Reorderi
     require(x.shape(0) == rows.size() && x.shape(1) == columns.size(), "x does not have the masks' shape");
     require(out.shape(0) == x.shape(0) && out.shape(1) == x.shape(1), "out does not have the shape of x");
     Look<T>* const looks = looking(look, x.shape(0), x.shape(1));
-    require(!undo || looks == nullptr || looks->at.sums == nullptr, kNoSums);
+    require(!undo || looks == nullptr || looks->sums == nullptr, kNoSums);
     const nb::gil_scoped_release unlocked;
     reorder(x.data(), rows, columns, undo, dual, out.data(), looks, threads);
 }
@@ -190,7 +214,7 @@ void apply_undo_mix(const Matrix<T>& y, const Mixing& rows, const Mixing& column
     require(y.shape(0) == rows.size() && y.shape(1) == columns.size(), "y does not have the masks' shape");
     require(out.shape(0) <= rows.size() && out.shape(1) == y.shape(1), "out has too many rows or other columns");
     Look<T>* const looks = looking(look, rows.size(), out.shape(1));
-    require(looks == nullptr || looks->at.sums == nullptr, kNoSums);
+    require(looks == nullptr || looks->sums == nullptr, kNoSums);
     const nb::gil_scoped_release unlocked;
     undo_mix(y.data(), rows, columns, out.shape(0), out.data(), looks, threads);
 }
@@ -211,13 +235,44 @@ double python_worst_residual(const OwnedLook<S>& seen, const OwnedLook<A>& answe
                           {meeting.of_rounding, meeting.of_drift, of_answer, share});
 }
 
-void python_drift(const Matrix<double>& w, const Matrix<double>& moved, const Vector<double>& norms, Numbers w_noise,
-                  Numbers v_noise, const Vector<double>& g_noise, double rate, double momentum, double scale,
-                  double decay) {
-    const Tracked own = tracked(w, norms, w_noise);
-    require(moved.shape(0) == own.k && moved.shape(1) == own.n, "moved has another shape");
-    require(v_noise.size() == own.n && g_noise.size() == own.n, "columns differ");
-    drift(own, moved.data(), v_noise.data(), g_noise.data(), {rate * rate, momentum * momentum, scale * scale, decay * decay});
+using Table = nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+void python_step(Table w, const std::optional<Table>& velocity, const Matrix<double>& gradient,
+                 const Vector<double>& norms, Numbers w_noise, Numbers v_noise, const Vector<double>& g_noise, bool first,
+                 const Step& step) {
+    const std::size_t k = w.shape(0), n = w.shape(1);
+    require(k > 0 && k <= kMostVectors / 2, "no probes, or too many");
+    require(gradient.shape(0) == k && gradient.shape(1) == n, "the gradient has another shape");
+    require(!velocity || (velocity->shape(0) == k && velocity->shape(1) == n), "the velocity has another shape");
+    require(norms.size() == n && w_noise.size() == n && v_noise.size() == n && g_noise.size() == n, "columns differ");
+    take(step, w.data(), {w.data(), k, n, norms.data(), w_noise.data()},
+         {velocity ? velocity->data() : nullptr, first, gradient.data(), v_noise.data(), g_noise.data()});
+}
+
+// The products of a gradient with both sides' probes when they are those expected, else none.
+template <typename T>
+std::optional<std::pair<Made<double>, Made<double>>> python_gradient_agrees(
+    const Matrix<T>& gradient, const Matrix<double>& r, const Matrix<double>& q, const std::optional<Matrix<double>>& front,
+    const Vector<double>& front_noise, const Matrix<double>& back, const Vector<double>& back_noise, double of_squares,
+    double share, double limit) {
+    const std::size_t n = gradient.shape(0), m = gradient.shape(1), k = r.shape(0);
+    require(r.shape(1) == m && q.shape(0) == k && q.shape(1) == n, "the probes have another shape");
+    require(!front || (front->shape(0) == k && front->shape(1) == n), "front has another shape");
+    require(back.shape(0) == k && back.shape(1) == m, "back has another shape");
+    require(front_noise.size() == n && back_noise.size() == m, "noise has another size");
+    auto along = made<double>({k, n}), across = made<double>({k, m});
+    bool right = true;
+    {
+        const nb::gil_scoped_release unlocked;
+        Weighed rows(k, n), columns(k, m);
+        weigh(gradient.data(), k, r.data(), q.data(), rows, columns);
+        right = columns.close_to(back.data(), back_noise.data(), of_squares, share, limit) &&
+                (!front || rows.close_to(front->data(), front_noise.data(), of_squares, share, limit));
+        std::copy(rows.products.begin(), rows.products.end(), along.data());
+        std::copy(columns.products.begin(), columns.products.end(), across.data());
+    }
+    if (!right) return std::nullopt;
+    return std::pair(std::move(along), std::move(across));
 }
 
 template <typename T>
@@ -241,6 +296,7 @@ void bind_for(nb::module_& m, nb::class_<Mixing>& mixing, const char* look_name,
         .def("add_columns", &OwnedLook<T>::add_columns, nb::arg("other"))
         .def("add_factors", &OwnedLook<T>::add_factors, nb::arg("factors").noconvert(), nb::arg("squares").noconvert())
         .def("crossed", &OwnedLook<T>::crossed)
+        .def("gradient", &OwnedLook<T>::gradient, nb::arg("of_spread"), nb::arg("of_square"))
         .def_prop_ro("dots", [](const OwnedLook<T>& look) { return look.shown(look.dots, look.look.at.k); },
                      nb::rv_policy::automatic)
         .def_prop_ro("squares", [](const OwnedLook<T>& look) { return look.shown(look.squares, look.look.at.w + 1); },
@@ -260,6 +316,9 @@ void bind_for(nb::module_& m, nb::class_<Mixing>& mixing, const char* look_name,
           nb::arg("scale") = 0.0, nb::arg("sign") = 1.0, nb::arg("look") = nb::none(), nb::arg("threads") = 1);
     m.def("undo_mix", &apply_undo_mix<T>, nb::arg("y").noconvert(), nb::arg("rows"), nb::arg("columns"),
           nb::arg("out").noconvert(), nb::kw_only(), nb::arg("look") = nb::none(), nb::arg("threads") = 1);
+    m.def("gradient_agrees", &python_gradient_agrees<T>, nb::arg("gradient").noconvert(), nb::arg("r"), nb::arg("q"),
+          nb::arg("front").none(), nb::arg("front_noise"), nb::arg("back"), nb::arg("back_noise"), nb::kw_only(),
+          nb::arg("of_squares"), nb::arg("share"), nb::arg("limit"));
     m.def("look_at", &python_look_at<T>, nb::arg("x").noconvert(), nb::arg("look"), nb::kw_only(),
           nb::arg("threads") = 1);
 }
@@ -300,9 +359,12 @@ NB_MODULE(_blinding, m) {
         .def("__len__", &Mixing::size);
     bind_for<float>(m, mixing, "SingleLook", "SingleMeeting");
     bind_for<double>(m, mixing, "DoubleLook", "DoubleMeeting");
-    m.def("drift", &python_drift, nb::arg("w"), nb::arg("moved"), nb::arg("norms"), nb::arg("w_noise").noconvert(),
-          nb::arg("v_noise").noconvert(), nb::arg("g_noise"), nb::kw_only(), nb::arg("rate"), nb::arg("momentum"),
-          nb::arg("scale"), nb::arg("decay"));
+    nb::class_<Step>(m, "Step").def(nb::init<double, double, double, double, double, bool, bool>(), nb::arg("lr"),
+                                    nb::arg("momentum"), nb::arg("dampening"), nb::arg("decay"), nb::arg("scale"),
+                                    nb::arg("nesterov"), nb::arg("maximize"));
+    m.def("take_step", &python_step, nb::arg("w").noconvert(), nb::arg("velocity").noconvert().none(),
+          nb::arg("gradient").noconvert(), nb::arg("norms").noconvert(), nb::arg("w_noise").noconvert(),
+          nb::arg("v_noise").noconvert(), nb::arg("g_noise").noconvert(), nb::arg("first"), nb::arg("step"));
     bind_residual<float, float>(m);
     bind_residual<float, double>(m);
     bind_residual<double, float>(m);

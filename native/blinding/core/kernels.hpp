@@ -57,11 +57,26 @@ struct LookAt {
     T* sums;               // (factors + 1, n): factor x, and the column's squares summed with row_weights
 };
 
+// sums (factors + 1, n): as of `at`, whose own is a thread's; null: not asked. total: the rows' squares without weights.
 // seconds: processor time that looking took.
 template <typename T>
 struct Look {
     LookAt<T> at;
+    double* sums;
+    double total;
     double seconds;
+};
+
+// Products of b rows with k probes as an operand promises them and an answer has them, both (k, b), and what the variance
+// of their difference is made of: floor and squares (b,) with their factors.
+template <typename T>
+struct Residuals {
+    const T* promised;
+    const T* found;
+    std::size_t k, b;
+    const T* squares[3];
+    double factors[3];
+    double floor;
 };
 
 // A tile is `tile` rows as n vectors, one per column, each a row per lane.
@@ -92,6 +107,10 @@ struct ElementKernels {
                         std::size_t begin, std::size_t end);
     // What `at` asks of `count` rows in tiles; they are those in index[first ...], or from `first` on when index is null.
     void (*look)(const T* tiles, const LookAt<T>& at, const std::int32_t* index, std::size_t first, std::size_t count);
+    // at.sums grows by sums over rows [first, first + count) of x (at.rows, at.n) as they are.
+    void (*sum_rows)(const T* x, const LookAt<T>& at, std::size_t first, std::size_t count);
+    // The largest squared difference over its variance; infinite when anything is not a number.
+    double (*worst)(const Residuals<T>& residuals);
     std::size_t tile;
 };
 

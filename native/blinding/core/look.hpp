@@ -9,10 +9,13 @@
 #include <vector>
 
 #include "dispatch.hpp"
+#include "verification.hpp"
 
 namespace kakuri::blinding {
 
 inline constexpr std::size_t kLookElements = std::size_t{1} << 12;  // at a time: half of a usual first-level cache
+inline constexpr std::size_t kTimed = 8;
+inline constexpr std::size_t kSingleTiles = 32;  // summed over rows in T; then in double precision
 
 // Processor time of the calling thread.
 inline double thread_seconds() {
@@ -22,15 +25,16 @@ inline double thread_seconds() {
 }
 
 // One look at the tiles of a matrix, by several threads that share them. Does nothing without `look`. The clock of a thread's
-// own processor time is too slow for single tiles: these are timed by the wall's, and the sum is scaled by the share of the
-// whole call that the thread was running.
+// own processor time is too slow for single tiles: these are timed by the wall's, one in kTimed after the first ones, and the
+// sum is scaled by the share of the whole call that the thread was running.
 template <typename T>
 class Looker {
 public:
     Looker(Look<T>* look, std::size_t parts) : look_(look) {
         if (look == nullptr) return;
         parts_.resize(parts);
-        if (look->at.sums == nullptr) return;
+        if (look->sums == nullptr) return;
+        wide_.assign(parts * (look->at.factors + 1) * look->at.n, 0.0);
         own_ = (look->at.factors + 1) * look->at.n * active_kernels().of<T>().tile;
         lines_.assign((parts * own_ * sizeof(T) + sizeof(Line) - 1) / sizeof(Line), Line{});
     }
@@ -51,15 +55,22 @@ public:
     void tiles(std::size_t part, const T* tiles, const T* vectors, const std::int32_t* index, std::size_t first,
                std::size_t count) {
         if (look_ == nullptr) return;
-        const double start = wall_seconds();
+        Part& own = parts_[part];
+        const bool timed = own.calls < kTimed || own.calls % kTimed == 0;
+        const double start = timed ? wall_seconds() : 0.0;
         LookAt<T> at = look_->at;
         if (vectors != nullptr) {
             at.probes = vectors;
             at.weights = vectors + at.k * at.n;
         }
-        if (at.sums != nullptr) at.sums = sums() + part * own_;
+        if (own_ > 0) at.sums = sums() + part * own_;
         active_kernels().of<T>().look(tiles, at, index, first, count);
-        parts_[part].looking += wall_seconds() - start;
+        if (own_ > 0) {
+            own.rows += count;
+            if (own.rows >= kSingleTiles * active_kernels().of<T>().tile) widen(part);
+        }
+        if (timed) own.looking += (wall_seconds() - start) * (own.calls < kTimed ? 1.0 : static_cast<double>(kTimed));
+        ++own.calls;
     }
 
     void end(std::size_t part) {
@@ -73,13 +84,13 @@ public:
         if (look_ == nullptr) return;
         for (const Part& part : parts_)
             if (part.wall > 0.0) look_->seconds += part.looking * std::min(1.0, part.cpu / part.wall);
-        if (lines_.empty()) return;
         const double start = thread_seconds();
-        const std::size_t width = active_kernels().of<T>().tile, count = own_ / width;
-        for (std::size_t at = 0; at < parts_.size() * own_; at += width) {
-            T sum{0};
-            for (std::size_t lane = 0; lane < width; ++lane) sum += sums()[at + lane];
-            look_->at.sums[at / width % count] += sum;
+        if (look_->at.squares != nullptr)
+            look_->total = sum_of(look_->at.squares + look_->at.w * look_->at.rows, look_->at.rows);
+        const std::size_t count = wide_.size() / parts_.size();
+        for (std::size_t part = 0; own_ > 0 && part < parts_.size(); ++part) {
+            widen(part);
+            for (std::size_t j = 0; j < count; ++j) look_->sums[j] += wide_[part * count + j];
         }
         look_->seconds += thread_seconds() - start;
     }
@@ -87,11 +98,21 @@ public:
 private:
     struct Part {
         double cpu = 0.0, wall = 0.0, looking = 0.0;
+        std::size_t rows = 0;  // in its sums
+        std::size_t calls = 0;
     };
     struct alignas(64) Line {
         T values[64 / sizeof(T)];
     };
     T* sums() { return lines_.front().values; }
+    // Sums of many equal terms, as of a picture's background, err by the same amount again and again: few in T.
+    void widen(std::size_t part) {
+        const std::size_t width = active_kernels().of<T>().tile, count = own_ / width;
+        T* const from = sums() + part * own_;
+        for (std::size_t j = 0; j < count; ++j) wide_[part * count + j] += sum_of(from + j * width, width);
+        std::fill_n(from, own_, T{0});
+        parts_[part].rows = 0;
+    }
     static double wall_seconds() {
         return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
     }
@@ -100,6 +121,7 @@ private:
     std::size_t own_ = 0;
     std::vector<Part> parts_;
     std::vector<Line> lines_;  // by part, sum and lane
+    std::vector<double> wide_;  // by part and sum
 };
 
 }  // namespace kakuri::blinding

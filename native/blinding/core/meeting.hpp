@@ -70,22 +70,87 @@ private:
     }
 };
 
-// A step's factors: squares of lr / (1 - momentum), momentum, scale and weight decay.
-struct StepSquares {
-    double rate, momentum, scale, decay;
+// A step of stochastic gradient descent, as kakuri.offload.sgd takes it.
+struct Step {
+    double lr, momentum, dampening, decay, scale;
+    bool nesterov, maximize;
 };
 
-// After a step: how far velocity and weight may have drifted by rounding. moved (k, n): the fingerprint of the velocity, or
-// of the gradient when there is none.
-inline void drift(const Tracked& own, const double* moved, double* v_noise, const double* g_noise,
-                  const StepSquares& step) {
+// The fingerprints of velocity and gradient (k, n), and variances of theirs (n,). velocity: null without momentum; first: it
+// begins with this step.
+struct Moving {
+    double* velocity;
+    bool first;
+    const double* gradient;
+    double* v_noise;
+    const double* g_noise;
+};
+
+// Moves own.w (k, n) and the velocity by a step, and their variances by what a worker's rounding may have added.
+inline void take(const Step& step, double* w, const Tracked& own, const Moving& moving) {
+    const auto square = [](double x) { return x * x; };
+    const double rate = square(step.lr / (1.0 - std::min(step.momentum, 0.999)));
+    const double sign = step.maximize ? -step.scale : step.scale;
     for (std::size_t j = 0; j < own.n; ++j) {
         double size = 0.0;
-        for (std::size_t q = 0; q < own.k; ++q) size += moved[q * own.n + j] * moved[q * own.n + j];
+        for (std::size_t at = j; at < own.k * own.n; at += own.n) {
+            const double gradient = moving.gradient[at], change = sign * gradient + step.decay * w[at];
+            double used = change, moved = gradient;
+            if (moving.velocity != nullptr) {
+                double& v = moving.velocity[at];
+                v = moving.first ? change : step.momentum * v + (1.0 - step.dampening) * change;
+                used = step.nesterov ? change + step.momentum * v : v;
+                moved = v;
+            }
+            w[at] -= step.lr * used;
+            size += square(moved);
+        }
         const double norm = own.norm(j);
-        v_noise[j] = step.momentum * v_noise[j] + step.scale * g_noise[j] + step.decay * (own.w_noise[j] + norm) +
-                     2.0 * size / static_cast<double>(own.k);
-        own.w_noise[j] += step.rate * v_noise[j] + norm;
+        double& noise = moving.v_noise[j];
+        noise = square(step.momentum) * noise + square(step.scale) * moving.g_noise[j] +
+                square(step.decay) * (own.w_noise[j] + norm) + 2.0 * size / static_cast<double>(own.k);
+        own.w_noise[j] += rate * noise + norm;
+    }
+}
+
+// A gradient (n, m) as a fingerprint has it: its products with probes, and the squares of its rows or columns.
+struct Weighed {
+    std::vector<double> products, squares;
+    Weighed(std::size_t k, std::size_t size) : products(k * size), squares(size) {}
+
+    // Whether the products are `expected`. noise: variances in units of u^2; of_squares: what more each square adds; share: of
+    // their mean for every coordinate; limit: on squared differences over variances.
+    bool close_to(const double* expected, const double* noise, double of_squares, double share, double limit) const {
+        const std::size_t size = squares.size();
+        const auto variance = [&](std::size_t j) { return noise[j] + of_squares * squares[j]; };
+        double mean = 0.0;
+        for (std::size_t j = 0; j < size; ++j) mean += variance(j) / static_cast<double>(size);
+        for (std::size_t at = 0; at < products.size(); ++at) {
+            const double difference = products[at] - expected[at];
+            if (!(difference * difference <= limit * (variance(at % size) + share * mean))) return false;
+        }
+        return true;
+    }
+};
+
+// front: with probes r (k, m), a coordinate per row; back: with probes q (k, n), one per column.
+template <typename T>
+void weigh(const T* gradient, std::size_t k, const double* r, const double* q, Weighed& front, Weighed& back) {
+    const std::size_t n = front.squares.size(), m = back.squares.size();
+    std::vector<double> row(m);
+    for (std::size_t i = 0; i < n; ++i) {
+        for (std::size_t j = 0; j < m; ++j) {
+            row[j] = static_cast<double>(gradient[i * m + j]);
+            back.squares[j] += row[j] * row[j];
+        }
+        for (std::size_t at = 0; at < k; ++at) {
+            double sums[4] = {};
+            for (std::size_t j = 0; j < m; ++j) sums[j % 4] += row[j] * r[at * m + j];
+            front.products[at * n + i] = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+            const double factor = q[at * n + i];
+            for (std::size_t j = 0; j < m; ++j) back.products[at * m + j] += factor * row[j];
+        }
+        for (const double value : row) front.squares[i] += value * value;
     }
 }
 

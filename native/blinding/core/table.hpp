@@ -11,9 +11,11 @@ template <typename T, int B>
 constexpr ElementKernels<T> element_kernels() {
     using Mixing = MixingKernels<T, B>;
     using Reorder = ReorderKernels<T, B>;
+    using Looks = LookKernels<T, B>;
     return {&Reorder::reorder_in,  &Reorder::reorder_out, &Mixing::mix_columns, &Mixing::mix_first,
             &Mixing::mix_second,   &Mixing::mix_out,      &Mixing::undo_in,     &Mixing::undo_first,
-            &Mixing::undo_second,  &LookKernels<T, B>::look, Mixing::W};
+            &Mixing::undo_second,  &Looks::look,         &Looks::sum_rows,
+            &Looks::worst,         Mixing::W};
 }
 
 template <int B>

@@ -1,83 +1,84 @@
 """How often wrong products are caught, and right ones are not.
 
-Settings: ``--images`` products per case. Cases: ``one-entry`` (one output off by 1 % of rms), ``stale`` (the weights
-before the last step), ``zeros``, ``bfloat16`` (lower precision), ``replay`` (the answer to another batch), and
-``honest``, where every alarm is false. Each product has masks and probes of its own; what is wrong is wrong in the
-blinded answer, and what the check needs is seen while blinding and unblinding, as in training. ``check_seconds``: of
-both looks and the comparison, once for each product.
+Settings: ``--images`` N: wrong products of each kind, and five times as many right ones, per tier; ``--keep`` a folder
+for what was counted, which a second call goes on from. Cases: ``one-entry`` (one output off by 1 % of rms), ``stale``
+(the weights before the last step), ``zeros``, ``bfloat16`` (lower precision), ``replay`` (the answer to another batch),
+and ``honest``, where every alarm is false; ``honest-state`` counts the gradients and weights on the way. Products are
+those of ``offload_products``.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+import json
+from collections import Counter
+from itertools import islice
+from pathlib import Path
 
 import torch
-from torch import Tensor
 
+from kakuri.bench.offload_products import WRONG, products
 from kakuri.bench.rows import Options, Row
-from kakuri.offload.masks import MaskKey
-from kakuri.offload.tiers import BLINDING, Blinding, Tier
-from kakuri.offload.verify import Fingerprint, Seen, State, probes_for
-from kakuri.trust import SystemEntropy
+from kakuri.offload.tiers import BLINDING, Tier
 
-ROWS, INPUTS, OUTPUTS = 64, 256, 128
-
-
-def _one_entry(x: Tensor, w: Tensor) -> Tensor:
-    y = x @ w
-    y[torch.randint(len(y), ()), torch.randint(y.shape[1], ())] += 0.01 * y.square().mean().sqrt()
-    return y
-
-
-WRONG: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "one-entry": _one_entry,
-    "stale": lambda x, w: x @ (w + 1e-3 * torch.randn_like(w) * w.square().mean().sqrt()),
-    "zeros": lambda x, w: torch.zeros(len(x), w.shape[1]),
-    "bfloat16": lambda x, w: (x.bfloat16() @ w.bfloat16()).float(),
-    "replay": lambda x, w: torch.randn_like(x) @ w,
-    "honest": lambda x, w: x @ w,
-}
+HONEST = 5
+"""Right products for each wrong one of a kind."""
+_PART = 100  # wrong products of each kind between two lines of a kept file
+KINDS = (*WRONG, "honest", "honest-state")
 
 
 def run(options: Options) -> list[Row]:
     """One row per kind of error and tier."""
     torch.set_num_threads(options.threads)
     trials = int(options.settings.get("images", "100"))
+    keep = options.settings.get("keep")
     rows = []
-    for kind, wrong in WRONG.items():
-        for name, tier in BLINDING.items():
-            case = f"{kind}/{name}"
-            if options.case in case:
-                rows.append(_case(case, wrong, tier, trials))
-                options.report(case)
+    for name, tier in BLINDING.items():
+        chosen = [kind for kind in KINDS if options.case in f"{kind}/{name}"]
+        if not chosen:
+            continue
+        path = Path(keep) / f"offload-integrity-{name}.jsonl" if keep else None
+        parts = _read(path)
+        while (done := sum(part["one-entry"] for part in parts)) < trials:
+            torch.manual_seed(len(parts))
+            parts.append(count(tier, min(_PART, trials - done)))
+            _append(path, parts[-1])
+            options.report(f"{name}: {done} of {trials}")
+        total = sum(map(Counter, parts), Counter[str]())
+        rows += [_row(f"{kind}/{name}", total[kind], total[f"{kind} alarms"]) for kind in chosen]
     return rows
 
 
-def _case(case: str, wrong: Callable[[Tensor, Tensor], Tensor], tier: Tier, trials: int) -> Row:
-    torch.manual_seed(0)
-    key = MaskKey(SystemEntropy())
-    probes = probes_for(INPUTS, OUTPUTS, torch.float32, tier.mixes)
-    alarms, checking, multiplying = 0, 0.0, 0.0
-    for number in range(trials):
-        x, w = torch.randn(ROWS, INPUTS), torch.randn(INPUTS, OUTPUTS) * INPUTS**-0.5
-        masks = Blinding(tier.right(key.stream("Q", number), INPUTS), tier.right(key.stream("R", number), OUTPUTS))
-        left = tier.left(key.stream("P", number), ROWS)
-        fingerprint = Fingerprint(State(w), probes=probes, mixes=tier.mixes)
-        asked = fingerprint.ask(left.blinded_rows)
-        sent, held = left.apply(x, masks.q, None, asked), masks.weight(w)
-        start = time.perf_counter()
-        answer = wrong(sent, held)
-        multiplying += time.perf_counter() - start
-        look = fingerprint.ask_output(len(answer))
-        y = left.undo(answer, masks.r, look)
-        start = time.perf_counter()
-        alarms += not fingerprint.output_is_right(Seen(fingerprint, asked), y, look)
-        checking += time.perf_counter() - start + asked.seconds + look.seconds
+def count(tier: Tier, trials: int) -> dict[str, int]:
+    """Products of each kind, and under ``<kind> alarms`` how many did not pass."""
+    found: Counter[str] = Counter()
+
+    def note(kind: str, passes: bool) -> None:
+        found[kind] += 1
+        found[f"{kind} alarms"] += not passes
+
+    drawn = islice(products(tier, lambda passes: note("honest-state", passes)), HONEST * trials)
+    for number, product in enumerate(drawn):
+        note("honest", product.passes(product.x @ product.w))
+        if number % HONEST == 0:
+            for kind, wrong in WRONG.items():
+                note(kind, product.passes(wrong(product)))
+    return dict(found)
+
+
+def _row(case: str, trials: int, alarms: int) -> Row:
     share = "false_alarm_percent" if case.startswith("honest") else "caught_percent"
-    return Row(
-        "kakuri",
-        case,
-        {"trials": trials, "alarms": alarms, share: 100.0 * alarms / trials, "probes": probes}
-        | {"check_seconds": checking / trials, "product_seconds": multiplying / trials},
-    )
+    return Row("kakuri", case, {"trials": trials, "alarms": alarms, share: 100.0 * alarms / max(trials, 1)})
+
+
+def _read(path: Path | None) -> list[dict[str, int]]:
+    if path is None or not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _append(path: Path | None, part: dict[str, int]) -> None:
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(part) + "\n")

@@ -153,14 +153,15 @@ class Core:
         return Message(Op.DONE, tensors=tensors)
 
     def _step(self, message: Message) -> Message:
-        """integers: layer, nesterov, maximize. floats: as ``SgdStep.floats``."""
-        number, *flags = message.integers
+        """integers: layer, wants G', nesterov, maximize. floats: as ``SgdStep.floats``. Answers with G' if it is
+        wanted."""
+        number, wants_gradient, *flags = message.integers
         layer = self._layer(number)
         if layer.gradient is None:
             raise _RefusalError(3)
         step = SgdStep.from_numbers(message.floats, tuple(flags))
         layer.velocity = update(layer.weight, layer.velocity, layer.gradient, step)
-        return Message(Op.DONE)
+        return Message(Op.DONE, tensors=(layer.gradient.cpu(),) if wants_gradient else ())
 
     def _fetch(self, message: Message) -> Message:
         """integers: layer, wants W', wants V', wants G'. Answers with which of them follow, and those."""

@@ -212,13 +212,24 @@ class Remote:
         return None if dx is None else dx.values, gradient
 
     def step(self, step: SgdStep) -> None:
-        """The worker updates W' as ``sgd.update`` does."""
+        """The worker updates W' as ``sgd.update`` does, and answers with the gradient it took where that has to be
+        seen."""
         self._session.require_open()
-        if self._fingerprint.wants_gradient:
-            self._checked_gradient("verification")
-        self._until_right("step", lambda: self._ask(Op.STEP, step.flags(), (), step.floats(), wants=0), lambda _: True)
-        with self._session.counters.timed("verification"):
+
+        def action() -> Tensor | None:
+            wants = int(self._fingerprint.wants_gradient)
+            answer = self._ask(Op.STEP, (wants, *step.flags()), (), step.floats(), wants=wants)
+            self._moved(*answer)
+            with self._session.counters.timed("verification"):
+                return self._blinding.unweight(self._whole(answer[0], self._shape)) if wants else None
+
+        def right(gradient: Tensor | None) -> bool:
+            if gradient is not None and not self._fingerprint.gradient_is_right(gradient):
+                return False
             self._fingerprint.step(step)
+            return True
+
+        self._until_right("step", action, right)
         if self._journal is not None:
             self._journal.add_step(step)
 
@@ -230,7 +241,9 @@ class Remote:
     def gradient(self) -> Tensor:
         """G (n, m) in the clear, checked."""
         self._session.require_open()
-        return self._checked_gradient("blinding")
+        found = self._until_right("fetch", self._fetch_gradient, self._gradient_agrees)
+        assert found is not None  # _gradient_agrees refuses None
+        return found
 
     def load(self, state: State) -> None:
         """Other weights, from outside."""
@@ -324,18 +337,10 @@ class Remote:
         if not self._place.trusted:
             counters.weight_elements += sum(tensor.numel() for tensor in blinded.tensors())
 
-    def _checked_gradient(self, purpose: str) -> Tensor:
-        """purpose: what undoing its blinding counts as."""
-        found = self._until_right("fetch", lambda: self._fetch_gradient(purpose), self._gradient_agrees)
-        assert found is not None  # _gradient_agrees refuses None
-        return found
+    def _fetch_gradient(self) -> Tensor | None:
+        return self._fetch(self._place, (0, 0, 1))[2]
 
-    def _fetch_gradient(self, purpose: str = "blinding") -> Tensor | None:
-        return self._fetch(self._place, (0, 0, 1), purpose)[2]
-
-    def _fetch(
-        self, place: Place, wanted: tuple[int, int, int], purpose: str = "blinding"
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def _fetch(self, place: Place, wanted: tuple[int, int, int]) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """W, V and G as far as they are wanted and there, in the clear, not checked."""
         counters = self._session.counters
         with counters.timed("waiting"):
@@ -349,7 +354,7 @@ class Remote:
         elif not place.trusted:
             counters.weight_elements += sum(tensor.numel() for tensor in answer.tensors)
         tensors = iter(answer.tensors)
-        with counters.timed(purpose):
+        with counters.timed("blinding"):
             w, v, g = (self._blinding.unweight(self._whole(next(tensors), self._shape)) if f else None for f in present)
         return w, v, g
 

@@ -19,7 +19,12 @@ row i has variance
 
     sigma_i^2 = u^2 [ n/4 (|y_i|^2 / 3 + a_i / 2) + sum_k x_ik^2 drift_k ],   a_i = sum_k x_ik^2 |W_k|^2.
 
-Looks sum in working precision too, n terms in blocks, so that they round like sums of c(n) = 8 + n/4 at most. X s is
+Sums of b terms over rows, G, go the same way: u^2 b/4 (|G_j|^2 / 3 + a_j / 2); a worker's terms may all be equal, as
+those of a picture's background are, and err alike within a block of its sums, so that b/2 a_j + b/8 |G_j|^2 are
+granted.
+
+Looks sum in working precision too, n terms in blocks, so that they round like sums of c(n) = 8 + n/4 at most, and over
+rows in double precision beyond a few. X s is
 such a sum with s_k^2 about |W_k|^2, and makes of n above n + c(n); Y r adds u^2 c(m)/4 (5/6) |y_i|^2. A residual above
 ``SIGMAS`` sigma_i on any probe is a failure. Matrices whose squares float32 cannot hold are looked at in float64.
 
@@ -46,7 +51,7 @@ from torch import Tensor
 from kakuri import _blinding
 from kakuri.errors import KakuriError
 from kakuri.offload.masks import MaskKey
-from kakuri.offload.sgd import SgdStep, update
+from kakuri.offload.sgd import SgdStep
 from kakuri.trust import SystemEntropy
 
 if TYPE_CHECKING:
@@ -58,6 +63,7 @@ Plain = Callable[[Numbers, Numbers], tuple[Numbers, Numbers]]
 SIGMAS = 8.0
 MISS = 5e-6
 _MIXING_LENGTH = 256  # blinding and unblinding: two rounds of sums of 64 on either side of the product
+_SUMMED = 40.0  # terms that a sum over rows has in working precision
 _SHARED = 4.0  # how much of the mean variance every row of a mixing tier is granted
 _ALWAYS_SHARED = 1e-12  # and every row of any tier: squares of rows this small are below what float32 holds
 _ONE_ENTRY = 0.01  # the error that must be caught: one entry, one percent of rms
@@ -122,9 +128,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Crossed:
-    """G r and G^T q of one batch, (k, n) and (k, m), and their variances in units of u^2. forward: None where G itself
-    is to be fetched before the next step."""
+    """G r and G^T q of one batch of ``rows``, (k, n) and (k, m), and their variances in units of u^2. forward: None
+    where G itself is to be fetched with the next step."""
 
+    rows: int
     forward: tuple[Tensor, Doubles] | None
     backward: tuple[Tensor, Doubles]
 
@@ -146,6 +153,7 @@ class _Side:
     v_noise: Doubles
     g_noise: Doubles
     mixes: bool
+    g_rows: int = 0  # that the gradient sums over
     _meetings: dict[torch.dtype, _blinding.SingleMeeting] = field(default_factory=dict, repr=False)
     _answers: dict[torch.dtype, _blinding.SingleMeeting] = field(default_factory=dict, repr=False)
 
@@ -189,29 +197,25 @@ class _Side:
             share=_SHARED if self.mixes else _ALWAYS_SHARED,
         )
 
-    def add_gradient(self, added: Tensor, added_noise: Doubles, accumulate: bool) -> None:
+    def add_gradient(self, rows: int, added: Tensor, added_noise: Doubles, accumulate: bool) -> None:
         if accumulate and self.g is not None:
-            self.g, self.g_noise = self.g + added, self.g_noise + added_noise
+            self.g, self.g_noise, self.g_rows = self.g + added, self.g_noise + added_noise, self.g_rows + rows
         else:
-            self.g, self.g_noise = added, added_noise
+            self.g, self.g_noise, self.g_rows = added, added_noise, rows
 
-    def step(self, step: SgdStep) -> None:
+    def has_gradient(self, found: Doubles) -> None:
+        """What the worker has, from which the step goes on."""
+        self.g, self.g_noise, self.g_rows = torch.from_numpy(found), np.zeros(found.shape[1]), 0
+
+    def step(self, step: _blinding.Step, momentum: bool) -> None:
         if self.g is None:
             raise KakuriError("KK-O31", "a step without a gradient", hint="call backward before optimizer.step")
-        self.v = update(self.w, self.v, self.g, step)
-        moved = self.g if self.v is None else self.v
-        _blinding.drift(
-            self.w.numpy(),
-            moved.numpy(),
-            self.norms,
-            self.w_noise,
-            self.v_noise,
-            self.g_noise,
-            rate=step.lr / (1.0 - min(step.momentum, 0.999)),
-            momentum=step.momentum,
-            scale=step.scale,
-            decay=step.weight_decay,
-        )
+        first = self.v is None
+        self.v = None if not momentum else torch.empty_like(self.w) if self.v is None else self.v
+        velocity = None if self.v is None else self.v.numpy()
+        moved = self.w.numpy(), velocity, self.g.numpy()
+        noise = self.w_noise, self.v_noise, self.g_noise
+        _blinding.take_step(*moved, self.norms, *noise, first, step)
         self._meetings.clear()
 
     def agrees(self, state: State, u: float, with_gradient: bool) -> bool:
@@ -307,36 +311,35 @@ class Fingerprint:
         """What X^T dY adds to the fingerprints of the gradient. x: None when G will be fetched. see_back: another look
         at dY. plain: what a look found of the worker's rows, for the rows of x."""
         own = seen_back.look
-        found = own.crossed()
-        if found is None:  # X was seen in double precision, dY in single
+        backward = _crossed(own, seen.look.columns)
+        if backward is None:  # X was seen in double precision, dY in single
             own = self.ask(own.rows, back=True, other=seen, dtype=torch.float64)
             see_back(dy.double(), own)
-            found = own.crossed()
-            assert found is not None  # it was asked for
-        backward = _crossed(found, own.rows, seen.look.columns)
+            backward = _crossed(own, seen.look.columns)
+            assert backward is not None  # it was asked for
         if x is None:
-            return Crossed(None, backward)
+            return Crossed(own.rows, None, backward)
         dots = seen_back.look.dots
         factors, squares = plain(dots[len(dots) // 2 :], seen_back.look.squares[-1])
         rows = _rows(x.to(_dtype_of(seen_back.look)))
         look = type(seen_back.look)(*rows.shape)
         look.add_factors(factors, squares)
         _blinding.look_at(rows, look, threads=torch.get_num_threads())
-        found = look.crossed()
-        assert found is not None  # it was asked for
-        return Crossed(_crossed(found, look.rows, own.columns), backward)
+        return Crossed(own.rows, _crossed(look, own.columns), backward)
 
     def add_gradient(self, crossed: Crossed, *, accumulate: bool) -> None:
         """G becomes or grows by X^T dY."""
         if crossed.forward is None or (accumulate and self.wants_gradient):
             self._forward.g = None
         else:
-            self._forward.add_gradient(*crossed.forward, accumulate)
-        self._backward.add_gradient(*crossed.backward, accumulate)
+            self._forward.add_gradient(crossed.rows, *crossed.forward, accumulate)
+        self._backward.add_gradient(crossed.rows, *crossed.backward, accumulate)
 
     def step(self, step: SgdStep) -> None:
-        self._forward.step(step)
-        self._backward.step(step)
+        settings = (step.lr, step.momentum, step.dampening, step.weight_decay, step.scale)
+        native = _blinding.Step(*settings, step.nesterov, step.maximize)
+        for side in (self._forward, self._backward):
+            side.step(native, step.momentum != 0.0)
 
     def state_is_right(self, state: State, *, with_gradient: bool = True) -> bool:
         """A gradient that was not fetched before is looked at from one side."""
@@ -346,20 +349,26 @@ class Fingerprint:
         )
 
     def gradient_is_right(self, gradient: Tensor) -> bool:
-        """G (n, m) fetched from a worker; when it is right, the step needs no other."""
+        """G (n, m) fetched from a worker; when it is right, the step goes on from it and needs no other."""
         front, back = self._forward, self._backward
         assert back.g is not None  # a backward pass went before
-        look = front.answer(len(gradient), torch.float64)
-        look.add_factors(back.probe.numpy(), np.ones(len(gradient)))
-        pass_over(gradient.double(), look)
-        sums, found = look.crossed(), look.dots.astype(np.float64, copy=False)
-        assert sums is not None  # they were asked for
-        if not back.close(sums[:-1], back.g, back.g_noise + 16.0 * sums[-1], self._u):
+        found = _blinding.gradient_agrees(
+            gradient.contiguous().numpy(),
+            front.probe.numpy(),
+            back.probe.numpy(),
+            None if front.g is None else front.g.numpy(),
+            front.g_noise,
+            back.g.numpy(),
+            back.g_noise,
+            of_squares=16.0 + back.g_rows / 8,
+            share=_SHARED if back.mixes else 0.0,
+            limit=(SIGMAS * self._u) ** 2,
+        )
+        if found is None:
             return False
-        if front.g is None:
-            front.g, front.g_noise = torch.from_numpy(found), np.zeros(len(gradient))  # as the worker has it
-            return True
-        return front.close(found, front.g, front.g_noise + 16.0 * look.squares[-1], self._u)
+        front.has_gradient(found[0])
+        back.has_gradient(found[1])
+        return True
 
     def _look(self, x: Tensor, *, back: bool, other: Seen | None) -> Seen:
         look = self.ask(len(x), back=back, other=other)
@@ -394,9 +403,11 @@ def _add_columns(look: _blinding.Look, other: _blinding.Look) -> None:
         look.add_factors(dots[len(dots) // 2 :], other.squares[-1].astype(np.float64))
 
 
-def _crossed(found: Doubles, rows: int, columns: int) -> tuple[Tensor, Doubles]:
-    """Sums and their variance: products of ``columns`` terms, summed over ``rows`` here and by the worker."""
-    return torch.from_numpy(found[:-1]), 0.5 * (rows + _chain(rows) + _chain(columns)) * found[-1]
+def _crossed(look: _blinding.Look, columns: int) -> tuple[Tensor, Doubles] | None:
+    """Sums over the rows of a look, of products of ``columns`` terms, here and by the worker, and their variance; None
+    when they were not asked for."""
+    found = look.gradient(0.5 * (look.rows + _SUMMED + _chain(columns)), look.rows / 8)
+    return None if found is None else (torch.from_numpy(found[0]), found[1])
 
 
 def _dtype_of(look: _blinding.Look) -> torch.dtype:

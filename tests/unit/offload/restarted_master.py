@@ -1,6 +1,6 @@
 """A master for test_faults.py, which kills it: trains, saves a sealed checkpoint after each step, and goes on from it.
 
-python -m tests.unit.offload.restarted_master CHECKPOINT RESULT STEPS
+python -m tests.unit.offload.restarted_master TIER CHECKPOINT RESULT STEPS
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .networks import Convolutional, batches, train
 KEY = bytes(range(32))
 
 
-def main(checkpoint: Path, result: Path, steps: int) -> None:
+def main(tier: str, checkpoint: Path, result: Path, steps: int) -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     module = Convolutional()
-    plan = offload.plan(module, tier="T2", base="private", master="process")
+    plan = offload.plan(module, tier=tier, base="private", master="process")
     model, optimizer, _ = plan.build(torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9))
     done = 0
     if checkpoint.exists():
@@ -39,4 +39,4 @@ def main(checkpoint: Path, result: Path, steps: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kakuri import _blinding
+from kakuri.offload.sgd import SgdStep, update
 
 DTYPES = (torch.float32, torch.float64)
 sizes = st.one_of(st.integers(1, 20), st.integers(1, 200))
@@ -188,8 +189,8 @@ def look_is_right(
     if crossed is None:
         return
     factors = torch.from_numpy(other.dots[2:]).double()
-    assert close_sums(crossed[:2], factors @ wide, 10 * scale * (1 + b**0.5), x.dtype)
-    assert close_sums(crossed[2], y.double().square().sum(1) @ squares, 30 * scale**2 * (1 + b), x.dtype)
+    assert close_sums(crossed[0], factors @ wide, 10 * scale * (1 + b**0.5), x.dtype)
+    assert close_sums(crossed[1], y.double().square().sum(1) @ squares, 30 * scale**2 * (1 + b), x.dtype)
 
 
 @settings(max_examples=15, deadline=None)
@@ -280,14 +281,123 @@ def test_the_worst_residual_and_what_is_not_a_number(of_x: torch.dtype, of_y: to
 
 
 def test_how_noise_grows_in_a_step() -> None:
-    w, moved = torch.randn(2, 7).double(), torch.randn(2, 7).double()
-    norms, g_noise = torch.rand(7, dtype=torch.float64), torch.rand(7, dtype=torch.float64)
+    w, velocity, gradient = (np.random.default_rng(i).standard_normal((2, 7)) for i in range(3))
+    norms, g_noise = np.random.default_rng(3).random((2, 7))
     w_noise, v_noise = np.full(7, 2.0), np.full(7, 3.0)
-    _blinding.drift(w, moved, norms, w_noise, v_noise, g_noise, rate=0.5, momentum=0.9, scale=2.0, decay=0.1)
-    norm = torch.maximum(norms, w.square().mean(0)).numpy()
-    grown = 0.81 * 3.0 + 4.0 * g_noise.numpy() + 0.01 * (2.0 + norm) + 2.0 * moved.square().mean(0).numpy()
+    step = _blinding.Step(0.05, 0.9, 0.0, 0.1, 2.0, False, False)
+    _blinding.take_step(w, velocity, gradient, norms, w_noise, v_noise, g_noise, False, step)
+    norm = np.maximum(norms, np.square(w).mean(0))
+    grown = 0.81 * 3.0 + 4.0 * g_noise + 0.01 * (2.0 + norm) + 2.0 * np.square(velocity).mean(0)
     assert np.allclose(v_noise, grown)
     assert np.allclose(w_noise, 2.0 + 0.25 * grown + norm)
+
+
+@given(
+    momentum=st.sampled_from([0.0, 0.9]),
+    dampening=st.sampled_from([0.0, 0.3]),
+    decay=st.sampled_from([0.0, 0.1]),
+    scale=st.sampled_from([1.0, 0.4]),
+    nesterov=st.booleans(),
+    maximize=st.booleans(),
+)
+def test_a_fingerprint_moves_as_a_weight_does(  # noqa: PLR0917
+    momentum: float, dampening: float, decay: float, scale: float, nesterov: bool, maximize: bool
+) -> None:
+    step = SgdStep(0.05, momentum, dampening, decay, scale, nesterov, maximize)
+    native = _blinding.Step(*step.floats(), step.nesterov, step.maximize)
+    weight = torch.linspace(-1, 1, 10, dtype=torch.float64).reshape(2, 5)
+    velocity: Tensor | None = None
+    w, v = weight.numpy().copy(), np.full((2, 5), np.nan) if momentum else None
+    none = np.zeros((4, 5))
+    for number in range(3):
+        gradient = torch.sin(weight * (number + 2))
+        _blinding.take_step(w, v, gradient.numpy(), *none, number == 0, native)
+        velocity = update(weight, velocity, gradient, step)
+    assert np.allclose(w, weight.numpy(), rtol=1e-13)
+    assert v is None or (velocity is not None and np.allclose(v, velocity.numpy(), rtol=1e-13))
+
+
+@given(b=sizes, n=sizes, factors=st.integers(1, 9), threads=st.integers(1, 3), seed=seeds)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sums_over_rows_alone(  # noqa: PLR0917
+    dtype: torch.dtype, b: int, n: int, factors: int, threads: int, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    x, factor, squares = (
+        torch.randn(b, n, dtype=dtype),
+        torch.randn(factors, b, dtype=dtype),
+        torch.rand(b, dtype=dtype),
+    )
+    look = KINDS[dtype][0](b, n)
+    look.add_factors(factor.numpy(), squares.numpy())
+    _blinding.look_at(x, look, threads=threads)
+    crossed, wide = look.crossed(), x.double()
+    assert crossed is not None
+    assert close_sums(crossed[0], factor.double() @ wide, 10 * (1 + b**0.5), dtype)
+    assert close_sums(crossed[1], squares.double() @ wide.square(), 30 * (1 + b), dtype)
+
+
+@given(n=sizes, m=sizes, k=st.integers(1, 5), share=st.sampled_from([0.0, 4.0]), seed=seeds)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_gradient_agrees_within_its_variance(  # noqa: PLR0917
+    dtype: torch.dtype, n: int, m: int, k: int, share: float, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    gradient = torch.randn(n, m, dtype=dtype)
+    r, q = torch.randn(k, m).double(), torch.randn(k, n).double()
+    front, back = r @ gradient.double().T, q @ gradient.double()
+    front_noise, back_noise = torch.rand(n, dtype=torch.float64), torch.rand(m, dtype=torch.float64)
+
+    def found(front: Tensor | None, back: Tensor) -> object:
+        given = None if front is None else front.numpy()
+        tables = r.numpy(), q.numpy(), given, front_noise.numpy(), back.numpy(), back_noise.numpy()
+        return _blinding.gradient_agrees(gradient.numpy(), *tables, of_squares=2.0, share=share, limit=1e-6)
+
+    for known in (front, None):
+        right = found(known, back)
+        assert isinstance(right, tuple)
+        assert np.allclose(right[0], front.numpy(), rtol=1e-12, atol=1e-12)
+        assert np.allclose(right[1], back.numpy(), rtol=1e-12, atol=1e-12)
+    row, column, probe = (int(torch.randint(size, ())) for size in (n, m, k))
+    for table, noise, squares, at in (
+        (front, front_noise, gradient.double().square().sum(1), row),
+        (back, back_noise, gradient.double().square().sum(0), column),
+    ):
+        variance = noise + 2.0 * squares
+        limit = (1e-6 * (variance[at] + share * variance.mean())).sqrt()
+        for factor, passes in ((0.9, True), (1.1, False), (torch.nan, False)):
+            wrong = table.clone()
+            wrong[probe, at] += factor * limit
+            assert (found(wrong if table is front else front, wrong if table is back else back) is not None) == passes
+
+
+def test_the_variance_of_a_gradient() -> None:
+    torch.manual_seed(0)
+    x, factor, squares = torch.randn(30, 7), torch.randn(3, 30), torch.rand(30)
+    look = _blinding.SingleLook(30, 7)
+    look.add_factors(factor.numpy(), squares.numpy())
+    _blinding.look_at(x, look)
+    crossed, gradient = look.crossed(), look.gradient(2.0, 0.5)
+    assert crossed is not None
+    assert gradient is not None
+    assert np.array_equal(crossed[0], gradient[0])
+    own = np.square(crossed[0])
+    assert np.allclose(gradient[1], 2.0 * crossed[1] + 0.5 * (own.max(axis=0) + own.mean()))
+    assert _blinding.SingleLook(30, 7, meeting_of(7, torch.float32)[0]).gradient(1.0, 1.0) is None
+
+
+@pytest.mark.parametrize("rides", [False, True])
+def test_sums_of_many_equal_terms_do_not_drift(rides: bool) -> None:
+    """Each addition to a sum of equal terms errs by the same amount. A background pixel, seen by all pictures."""
+    b, n = 200_000, 3
+    x = torch.full((b, n), -0.4242)
+    factor, squares = np.full((1, b), 0.1234567, np.float32), np.ones(b, np.float32)
+    look = _blinding.SingleLook(b, n, meeting_of(n, torch.float32)[0] if rides else None)
+    look.add_factors(factor, squares)
+    _blinding.look_at(x, look)
+    crossed = look.crossed()
+    assert crossed is not None
+    assert np.allclose(crossed[0][0], b * float(x[0, 0]) * float(factor[0, 0]), rtol=40 * 2.0**-24)
 
 
 def test_wrong_shapes_and_types_are_refused() -> None:
@@ -331,6 +441,21 @@ def test_wrong_shapes_and_types_are_refused() -> None:
         _blinding.undo_mix(x, rows, columns, torch.empty(4, 6), look=look)
     with pytest.raises(ValueError, match="not of what is undone"):
         _blinding.reorder(x, order, other, torch.empty(4, 6), undo=True, look=look)
+    step, one, two = _blinding.Step(0.1, 0.0, 0.0, 0.0, 1.0, False, False), np.ones((1, 6)), np.ones(6)
+    with pytest.raises(ValueError, match="gradient has another shape"):
+        _blinding.take_step(one, None, np.ones((1, 5)), two, two, two, two, True, step)
+    with pytest.raises(ValueError, match="velocity has another shape"):
+        _blinding.take_step(one, np.ones((2, 6)), one, two, two, two, two, True, step)
+    with pytest.raises(ValueError, match="columns differ"):
+        _blinding.take_step(one, None, one, two, two, np.ones(7), two, True, step)
+    with pytest.raises(ValueError, match="too many"):
+        _blinding.take_step(np.ones((17, 6)), None, np.ones((17, 6)), two, two, two, two, True, step)
+    for shapes in ((5, 4, 6, 4, 6), (6, 5, 6, 4, 6), (6, 4, 5, 4, 6), (6, 4, 6, 5, 6), (6, 4, 6, 4, 5)):
+        r, q, back, front_noise, back_noise = (np.ones((1, size)) for size in shapes)
+        with pytest.raises(ValueError, match="another s"):
+            _blinding.gradient_agrees(
+                x, r, q, None, front_noise[0], back, back_noise[0], of_squares=1.0, share=0.0, limit=1.0
+            )
     with pytest.raises(ValueError, match="probes differ"):
         _blinding.worst_residual(look, look, of_answer=1.0, share=0.0)
     for wrong_type in (x.double(), x.half(), torch.empty(6, 4).T):

@@ -195,6 +195,29 @@ def test_a_worker_that_does_not_update_is_caught_and_the_update_is_made_good() -
     assert offload.session_of(model).log.entries[-1].details["to"] == "master"
 
 
+@pytest.mark.parametrize("tier", ["T1", "T2"])
+@pytest.mark.parametrize("journal_bytes", [0, 1 << 30])
+def test_a_wrong_gradient_is_caught_before_the_step(tier: str, journal_bytes: int) -> None:
+    """The worker updates with the right one and shows another: a step it cannot be held to."""
+    plain = Convolutional()
+    ours = copy.deepcopy(plain)
+    liar = InProcess("liar", scaled(Op.STEP, 1.001, after=4))
+    plan = offload.plan(
+        ours, tier=tier, base="private", master="process", workers=pool(liar), journal_bytes=journal_bytes
+    )
+    model, optimizer, _ = plan.build(torch.optim.SGD(ours.parameters(), **SGD))
+    data = batches(6, size=64)
+    if not journal_bytes:
+        with pytest.raises(KakuriError, match="KK-O35"):
+            train(model, optimizer, data)
+        return
+    train(plain, torch.optim.SGD(plain.parameters(), **SGD), data)
+    train(model, optimizer, data)
+    assert largest_difference(model, plain) < 2e-5
+    assert liar.quarantined
+    assert offload.session_of(model).counters.incidents == 1
+
+
 def test_lost_weights_without_a_journal_end_the_training() -> None:
     ours = Convolutional()
     place = InProcess("amnesiac", silent(Op.FORWARD, after=9))
