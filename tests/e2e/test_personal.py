@@ -65,7 +65,7 @@ def test_a_new_person_is_learnt_and_nothing_personal_lies_in_the_clear(
     assert outcome.confinement.seccomp
     assert shares == sorted(shares)
     assert shares[-1] == 1
-    assert outcome.false_personal_rate <= 0.015
+    assert outcome.false_personal_rate <= 0.01
     unseen = small.pictures(ME, 40, 99)
     assert np.mean([name == "me" for name in device.predict(unseen)]) > 0.8
     general, labels = small.data().part(held_out=True)
@@ -225,7 +225,7 @@ def test_a_person_is_learnt_from_statistics_of_an_earlier_layer(tmp_path: Path) 
     opened = personal.open(tmp_path / "general.kkr", tmp_path / "publisher.pub", home=tmp_path / "home")
     outcome = opened.fit(small.pictures(ME, 12, 7), "me")
     assert outcome.installed
-    assert outcome.false_personal_rate <= 0.015
+    assert outcome.false_personal_rate <= 0.01
     assert 0 < outcome.peak_bytes < 150 << 20
     assert np.mean([name == "me" for name in opened.predict(small.pictures(ME, 40, 99))]) > 0.8
     opened.export(tmp_path / "me.onnx", weights_are_personal_data=True)
@@ -246,7 +246,7 @@ def test_a_person_is_learnt_from_one_compressed_picture(tmp_path: Path) -> None:
     outcome = opened.fit(small.pictures(ME, 12, 7), "me")
     assert outcome.installed
     assert outcome.guard_samples == 6 * small.CLASSES * 4  # the device made four views of each
-    assert outcome.false_personal_rate <= 0.015
+    assert outcome.false_personal_rate <= 0.01
     assert 0 < outcome.peak_bytes < 150 << 20
     assert np.mean([name == "me" for name in opened.predict(small.pictures(ME, 40, 99))]) > 0.8
 

@@ -9,6 +9,7 @@ mean square) in about 0.29 bytes a pixel.
 from __future__ import annotations
 
 import io
+import warnings
 from math import ceil, sqrt
 
 import numpy as np
@@ -18,7 +19,7 @@ from PIL import Image
 from kakuri.errors import KakuriError
 from kakuri.personal.dataset import UInt8
 
-_FORMAT, _MAX_SIDE, _COLOURS = "WEBP", 16383, 3
+_FORMAT, _MAX_SIDE, _COLOURS = "WEBP", 8192, 3
 
 
 def capacity(shape: tuple[int, ...]) -> int:
@@ -50,14 +51,16 @@ def unpack(data: NDArray[np.uint8], count: int, shape: tuple[int, int, int]) -> 
     columns, rows = _grid(tiles)
     size, got = (columns * width, rows * height), "no such picture"
     try:
-        picture = Image.open(io.BytesIO(data.tobytes()), formats=(_FORMAT,))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture = Image.open(io.BytesIO(data.tobytes()), formats=(_FORMAT,))
         if picture.size == size and not getattr(picture, "is_animated", False):
             pixels = np.asarray(picture.convert("RGB" if colours else "L"))
             parts = pixels.reshape(rows, height, columns, width, -1).swapaxes(1, 2)
             found = parts.reshape(rows * columns, height, width, -1)[:tiles]
             return np.ascontiguousarray(found.transpose(0, 3, 1, 2)).reshape(count, *shape)
         got = f"{picture.size}"
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         got = type(error).__name__
     raise KakuriError("KK-P13", "not the announced sheet of samples", got=got, limit=f"{size}")
 

@@ -53,7 +53,7 @@ class FitSettings:
 
     method: str | None = None
     epochs: int | None = None
-    target_false_personal: float = 0.015
+    target_false_personal: float = 0.01
     floor_points: float = 2.0
     memory_bytes: int | None = None
     cpu_seconds: int = 3600

@@ -64,7 +64,7 @@ class PlanSettings:
     guard_views: int = 4
     guard_share: float | None = None
     simulated_classes: int = 5
-    target_false_personal: float = 0.015
+    target_false_personal: float = 0.01
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -40,9 +40,18 @@ def test_samples_stay_in_their_places() -> None:
 
 
 def test_a_capacity_is_what_a_sheet_holds() -> None:
-    assert mosaic.capacity((1, 48, 48)) == 341**2
-    assert mosaic.capacity((2, 4000, 100)) == 8
-    assert mosaic.capacity((3, 4000, 100)) == 16
+    assert mosaic.capacity((1, 48, 48)) == 170**2
+    assert mosaic.capacity((2, 2000, 100)) == 8
+    assert mosaic.capacity((3, 2000, 100)) == 16
+
+
+def claimed(width: int, height: int) -> np.ndarray:
+    """A small sheet whose header says that it is so large (VP8X: 24 bits each, less one)."""
+    size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    whole = coded(16, 16).tobytes()
+    chunk = b"VP8X" + (10).to_bytes(4, "little") + bytes(4) + size
+    body = b"WEBP" + chunk + whole[12:]
+    return np.frombuffer(b"RIFF" + len(body).to_bytes(4, "little") + body, np.uint8)
 
 
 def coded(width: int, height: int, frames: int = 1) -> np.ndarray:
@@ -54,8 +63,15 @@ def coded(width: int, height: int, frames: int = 1) -> np.ndarray:
 
 @pytest.mark.parametrize(
     "data",
-    [coded(16, 8), coded(24, 16), coded(16, 16, frames=2), coded(16, 16)[:40], np.zeros(0, np.uint8)],
-    ids=["rows", "columns", "frames", "torn", "nothing"],
+    [
+        coded(16, 8),
+        coded(24, 16),
+        coded(16, 16, frames=2),
+        coded(16, 16)[:40],
+        np.zeros(0, np.uint8),
+        claimed(16383, 16383),
+    ],
+    ids=["rows", "columns", "frames", "torn", "nothing", "vast"],
 )
 def test_any_other_sheet_is_refused(data: np.ndarray) -> None:
     assert mosaic.unpack(coded(16, 16), 4, (1, 8, 8)).shape == (4, 1, 8, 8)
@@ -77,7 +93,7 @@ def test_no_bytes_do_more_than_be_refused(noise: bytes, at: int) -> None:
 
 
 def test_a_budget_that_holds_few_gets_few() -> None:
-    settings = personal.PlanSettings(form="compressed", simulated_classes=3, quality=60)
+    settings = personal.PlanSettings(form="compressed", layer="c", cells=8, simulated_classes=3, quality=60)
 
     def planned(budget: int | None) -> personal.PersonalPlan:
         return personal.plan(small.model(), small.data(), budget_bytes=budget, recipe=small.RECIPE, settings=settings)
