@@ -237,6 +237,20 @@ def test_a_person_is_learnt_from_statistics_of_an_earlier_layer(tmp_path: Path) 
     assert caught.value.code == "KK-P36"
 
 
+def test_a_person_is_learnt_from_one_compressed_picture(tmp_path: Path) -> None:
+    settings = personal.PlanSettings(form="compressed", layer="c", cells=8, simulated_classes=0)
+    plan = personal.plan(small.model(), small.data(), recipe=small.RECIPE, settings=settings)
+    assert plan.terms.features == 8 * 8 * 8  # more features than rows: solved by rows
+    plan.build(tmp_path / "general.kkr", small.publisher(tmp_path))
+    opened = personal.open(tmp_path / "general.kkr", tmp_path / "publisher.pub", home=tmp_path / "home")
+    outcome = opened.fit(small.pictures(ME, 12, 7), "me")
+    assert outcome.installed
+    assert outcome.guard_samples == 6 * small.CLASSES * 4  # the device made four views of each
+    assert outcome.false_personal_rate <= 0.01
+    assert 0 < outcome.peak_bytes < 150 << 20
+    assert np.mean([name == "me" for name in opened.predict(small.pictures(ME, 40, 99))]) > 0.8
+
+
 def test_mirrored_features_go_the_whole_way(tmp_path: Path) -> None:
     settings = personal.PlanSettings(form="statistics", layer="c", simulated_classes=0)
     recipe = personal.Recipe(views=3, flip=True, shift=1)

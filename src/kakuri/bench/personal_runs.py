@@ -69,7 +69,7 @@ def _plan(form: str, **changes: Any) -> personal.PlanSettings:
 LAYER = "features.features.11"
 #: best: what is recommended; resume-100: the document's way with everything handed down, the ceiling.
 MODES = (
-    Mode("best", _plan("statistics", layer=LAYER), personal.FitSettings(), budget_percent=5.0),
+    Mode("best", _plan("compressed", layer=LAYER, cells=6), personal.FitSettings(), budget_percent=5.0),
     Mode("resume-100", _plan("augmented"), personal.FitSettings(method="full", epochs=CURVE_EPOCHS, floor_points=100)),
 )
 

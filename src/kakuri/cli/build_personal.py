@@ -34,11 +34,14 @@ def command(
         Path,
         typer.Option("--held-out", help="Samples of the same classes that the model was NOT trained on."),
     ],
-    form: Annotated[str, typer.Option("--form", help="augmented, originals, features or statistics.")] = "features",
+    form: Annotated[str, typer.Option("--form", help="augmented, originals, compressed, features or statistics.")] = (
+        "features"
+    ),
     layer: Annotated[
         str,
         typer.Option("--layer", help="The layer that the trunk ends at; a wrong name lists them.", show_default=False),
     ] = "",
+    cells: Annotated[int, typer.Option("--cells", min=1, help="A map there is averaged to about CELLS x CELLS.")] = 3,
     strategy: Annotated[str, typer.Option("--strategy", help="How samples are chosen.")] = "class-balanced",
     budget: Annotated[
         str, typer.Option("--budget", help="Bytes, or percent of all general data (5%).", show_default=False)
@@ -67,7 +70,7 @@ def command(
         data = read_general(folder, held_out, spec)
         step("planning", 0.3)
         size, share = _budget(budget)
-        settings = PlanSettings(form=form, strategy=strategy, layer=layer or None, seed=seed)
+        settings = PlanSettings(form=form, strategy=strategy, layer=layer or None, cells=cells, seed=seed)
         made = personal.plan(
             net, data, budget_bytes=size, budget_percent=share, input=spec, recipe=recipe, settings=settings
         )

@@ -9,6 +9,7 @@ sqrt(target / n). What is reported to users is measured on other samples.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,20 +20,26 @@ Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 
 
-def calibrated(head: Head, old: int, guard: Float32, target: float) -> Head:
+def calibrated(head: Head, old: int, guard: Float32, target: float, *, normal: bool) -> Head:
     """``head`` with the biases of classes ``old`` ... moved by one offset.
 
-    guard: (n, d) features of general samples. The offset puts the share of them whose best new score beats their best
-    old score at the largest value not above ``target``; it may raise the new classes' scores as well as lower them.
+    guard: (n, d) features of general samples. The offset is the highest with which at most the share ``target`` of the
+    guard set is taken for a new class; it may raise the new classes' scores as well as lower them. normal: at most that
+    share of a normal distribution with the mean and deviation of the guard set's margins, too. A few dozen samples say
+    little of their own tail, and all of them together more, where scores are sums of many features of equal rank, as
+    those of a head in closed form are.
     """
     if old == len(head.weight) or not len(guard):
         return head
-    margins = np.sort(_margins(head, old, guard))[::-1]  # new over old, the most mistaken first
-    allowed = int(target * len(margins))
+    margins = np.sort(_margins(head, old, guard).astype(np.float64))[::-1]  # new over old, the most mistaken first
+    allowed = margins[int(target * len(margins))]
     # Between the last sample that may be mistaken and the first that may not, nearer to the first.
-    threshold = margins[allowed] + np.float32(1e-4) * (1 + abs(margins[allowed]))
+    threshold = allowed + 1e-4 * (1 + abs(allowed))
+    if normal and target > 0:
+        fitted = margins.mean() - NormalDist().inv_cdf(target) * margins.std()
+        threshold = max(threshold, fitted)
     bias = head.bias.copy()
-    bias[old:] -= threshold
+    bias[old:] -= np.float32(threshold)
     return Head(head.weight, bias)
 
 

@@ -6,7 +6,7 @@ against the others (KK-P13) before memory is taken for more than the file's own 
 Does not guarantee: that the model is any good; ``simulate`` and the floor are for that.
 
 Entries: trunk.onnx; head.safetensors (weight, bias); samples.safetensors (see ``forms``); guard.safetensors (held-out
-samples: pictures where the form has pictures, else int8 features); signature.json. In an encrypted
+samples: see ``forms.guard_form``); signature.json. In an encrypted
 package all but the last are sealed.
 """
 
@@ -32,7 +32,7 @@ from kakuri.personal.dataset import MAX_CLASSES
 from kakuri.personal.inputs.spec import InputSpec
 from kakuri.personal.linear import Head
 from kakuri.personal.moments import MAX_FEATURES
-from kakuri.personal.recipe import Recipe
+from kakuri.personal.recipe import MAX_VIEWS, Recipe
 from kakuri.strict_json import Json
 
 VERSION = 1
@@ -41,6 +41,7 @@ _ENTRIES = ("guard.safetensors", "head.safetensors", "samples.safetensors", "tru
 _SAMPLE_KEYS = {
     "augmented": {"samples", "labels"},
     "originals": {"samples", "labels"},
+    "compressed": {"sheet", "labels", "views"},
     "features": {"values", "scale", "labels"},
     "statistics": {"values", "scale", "labels", "factor", "factor_scale", "rest"},
 }
@@ -206,13 +207,16 @@ class Handoff:
         shapes = {
             "labels": (count,),
             "samples": (count, *terms.input.shape),
+            "sheet": (arrays["sheet"].size if form == "compressed" else 0,),
+            "views": (1,),
             "values": (count, d),
             "scale": (d,),
             "factor": (d, rank),
             "factor_scale": (rank,),
             "rest": (d,),
         }
-        dtypes = {"labels": "int32", "samples": "uint8", "values": "int8", "factor": "int8"}
+        dtypes = dict.fromkeys(("samples", "sheet"), "uint8") | dict.fromkeys(("labels", "views"), "int32")
+        dtypes |= dict.fromkeys(("values", "factor"), "int8")
         if form == "statistics" and d > MAX_FEATURES:
             raise _unusable(f"{entry} rest", f"{d} features", f"{MAX_FEATURES}")
         for name, array in arrays.items():
@@ -221,12 +225,13 @@ class Handoff:
         self._check_labels(arrays["labels"])
         if form == "statistics" and not 1 <= len(np.unique(arrays["labels"])) == count:
             raise _unusable(f"{entry} labels", "a class twice, or none")
-        return arrays
+        if form == "compressed" and not (count and 1 <= arrays["views"][0] <= MAX_VIEWS):
+            raise _unusable(f"{entry} views", f"{arrays['views'][0]} of {count} samples", f"1 ... {MAX_VIEWS} views")
+        return forms.opened(arrays, terms.input.shape)
 
     def guard(self) -> dict[str, NDArray[Any]]:
-        """Held-out samples: as ``samples`` for forms with pictures, else as for the form ``features``."""
-        pictures = self.terms.form in forms.WITH_PICTURES
-        return self._sample_arrays("guard.safetensors", "originals" if pictures else "features")
+        """Held-out samples, in the form ``forms.guard_form``."""
+        return self._sample_arrays("guard.safetensors", forms.guard_form(self.terms.form))
 
     def _check_labels(self, labels: NDArray[Any]) -> None:
         if len(labels) and not (labels.min() >= 0 and labels.max() < len(self.terms.classes)):

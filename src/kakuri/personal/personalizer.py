@@ -28,6 +28,7 @@ from kakuri.personal.calibration import predict
 from kakuri.personal.dataset import UInt8
 from kakuri.personal.device import Device
 from kakuri.personal.features import Float32, Trunk
+from kakuri.personal.forms import SOLVED
 from kakuri.personal.handoff import Handoff
 from kakuri.personal.inputs.spec import InputSpec
 from kakuri.personal.job import METHODS, Job
@@ -43,7 +44,7 @@ Notice = Callable[[float, str], None]
 @dataclass(frozen=True)
 class FitSettings:
     """method: ``analytic`` and ``head`` need no torch; ``last-layers``, ``full`` and ``lora`` need it and a form with
-    pictures. None: ``analytic`` for the form ``statistics``, else ``head``.
+    pictures. None: ``analytic`` for the forms of ``forms.SOLVED``, else ``head``.
 
     epochs: None takes the method's own number. target_false_personal: of the guard set, at most. floor_points: so many
     percentage points of guard accuracy may be lost; more, and nothing is installed. memory_bytes: private memory the
@@ -157,7 +158,7 @@ class Personalizer:
         adapts that class; any other is a new one. notice: called with a share done and a text.
         """
         settings = settings or FitSettings()
-        method = settings.method or ("analytic" if self._handoff.terms.form == "statistics" else "head")
+        method = settings.method or ("analytic" if self._handoff.terms.form in SOLVED else "head")
         listed = self._listed(photos, labels)
         names = self.general_classes + tuple(sorted({name for _, name in listed} - set(self.general_classes)))
         numbers = {name: index for index, name in enumerate(names)}

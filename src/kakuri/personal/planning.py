@@ -7,7 +7,8 @@ Does not guarantee: the simulated accuracy (see ``simulate``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,14 @@ from numpy.typing import NDArray
 from kakuri.errors import KakuriError
 from kakuri.model.graph import static_shape
 from kakuri.model.serialize import to_bytes
-from kakuri.personal import forms, signature
+from kakuri.personal import forms, mosaic, signature
 from kakuri.personal.dataset import GeneralData, Int64, UInt8
 from kakuri.personal.features import Trunk, quantize
 from kakuri.personal.handoff import Terms, tensors, write_handoff
 from kakuri.personal.inputs.spec import InputSpec
 from kakuri.personal.mirror import mirrored
 from kakuri.personal.moments import MAX_FEATURES, moments_of, solve
-from kakuri.personal.recipe import Recipe
+from kakuri.personal.recipe import MAX_VIEWS, Recipe
 from kakuri.personal.select import STRATEGIES, Candidates
 from kakuri.personal.simulate import Simulation, Trial, simulate
 from kakuri.personal.split import SplitModel, split, tapped
@@ -39,27 +40,45 @@ _SIMULATED_EPOCHS = 40
 
 @dataclass(frozen=True)
 class PlanSettings:
-    """form, strategy: see ``forms.FORMS`` and ``select.STRATEGIES``. feature_views: views stored per chosen sample.
+    """form, strategy: see ``forms.FORMS`` and ``select.STRATEGIES``.
 
-    layer: where the trunk ends (``split.layers`` names the places); None is before the last dense layer. rank: most
-    axes of the covariance in ``statistics``; a budget may leave fewer. mirror: with a ``layer``, features of a
-    sample and of its mirror image are averaged, if the recipe says that mirroring changes nobody (``flip``).
-    guard_views: views stored per held-out sample. guard_share: at most this share of the budget goes to the guard set;
-    None is a half for ``statistics``, whose other half goes far, and a third else.
-    simulated_classes: so many classes play the new person; 0 leaves the simulation out. seed: of every choice.
+    feature_views: views of every chosen sample: stored in ``features`` (None: 1), made by the device from
+    ``compressed`` (None: 4). layer: where the trunk ends (``split.layers`` names the places); None is before the last
+    dense layer. cells: a map there is averaged to about so many places along each side. rank: most axes of the
+    covariance in ``statistics``; a budget may leave fewer. quality: of ``compressed``, 1 to 100. mirror: with a
+    ``layer``, features of a sample and of its mirror image are averaged, if the recipe says that mirroring changes
+    nobody (``flip``). guard_views: views of every held-out sample, stored or, with ``compressed``, made by the device.
+    guard_share: at most this share of the budget goes to the guard set; None is a half for ``statistics``, whose other
+    half goes far, and a third else. simulated_classes: so many classes play the new person; 0 leaves the simulation
+    out. seed: of every choice.
     """
 
     form: str = "features"
     strategy: str = "class-balanced"
     layer: str | None = None
+    cells: int = 3
     rank: int = 128
+    quality: int = 85
     mirror: bool = True
-    feature_views: int = 1
+    feature_views: int | None = None
     guard_views: int = 4
     guard_share: float | None = None
     simulated_classes: int = 5
     target_false_personal: float = 0.01
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        views = (self.guard_views, 1 if self.feature_views is None else self.feature_views)
+        if not (
+            self.cells >= 1 <= self.rank and 1 <= self.quality <= 100 and 1 <= min(views) <= max(views) <= MAX_VIEWS
+        ):
+            limit = f"cells, rank from 1; quality 1..100; views 1..{MAX_VIEWS}"
+            raise KakuriError("KK-P07", "settings out of bounds", got=asdict(self), limit=limit)
+
+    @property
+    def views(self) -> int:
+        """Of every chosen sample."""
+        return self.feature_views or (4 if self.form == "compressed" else 1)
 
 
 @dataclass(frozen=True)
@@ -149,7 +168,7 @@ def plan(
     _check(net, data, spec, parts, settings)
     trained, labels = data.part(held_out=False)
     if settings.layer is not None:
-        end = tapped(net, settings.layer)
+        end = tapped(net, settings.layer, settings.cells)
         end = mirrored(end) if settings.mirror and recipe.flip else end
         parts = _with_solved_head(end, settings.layer, trained, labels, spec)
     if settings.form == "statistics" and parts.features > MAX_FEATURES:
@@ -164,39 +183,40 @@ def plan(
     guard_bytes = sum(array.nbytes for array in guard.values())
     features = trunk.features(trained)
     candidates = Candidates(features, labels, features @ parts.head.weight.T + parts.head.bias)
-    random = SeededRandomness(settings.seed, "selection")
-    cost = forms.sample_bytes(settings.form, data.shape, parts.features, recipe, settings.feature_views)
-    room = None if budget is None else budget - guard_bytes - forms.fixed_bytes(settings.form, parts.features)
-    rank = min(settings.rank, parts.features)
-    if settings.form == "statistics":
-        chosen = np.arange(len(labels))
-        if room is not None:
-            rank = min(rank, 1 + (room - cost * len(np.unique(labels))) // cost)  # an axis costs what a class does
-        if rank < 1:
-            raise _too_small(budget)
-    else:
-        count = len(labels) if room is None else min(len(labels), max(0, room) // cost)
-        if count == 0:
-            raise _too_small(budget)
-        chosen = STRATEGIES[settings.strategy](candidates, count, random.generator())
-    samples = forms.encode(
-        settings.form,
-        samples=trained[chosen],
-        labels=labels[chosen],
-        recipe=recipe,
-        feature_views=settings.feature_views,
-        extract=trunk.features,
-        seed=settings.seed,
-        rank=rank,
-    )
-    handed = sum(array.nbytes for array in samples.values()) + guard_bytes
-    if budget is not None and handed > budget:
+    room = None if budget is None else budget - guard_bytes
+    axes = settings.form == "statistics"
+    most = (_most_axes if axes else _most_samples)(settings, data, parts.features, recipe, room)
+    if most < 1:
         raise _too_small(budget)
+    count, rank = (len(labels), most) if axes else (min(most, len(labels)), 0)
+    while True:
+        random = SeededRandomness(settings.seed, "selection").generator()
+        chosen = np.arange(count) if axes else STRATEGIES[settings.strategy](candidates, count, random)
+        samples = forms.encode(
+            settings.form,
+            samples=trained[chosen],
+            labels=labels[chosen],
+            recipe=recipe,
+            feature_views=settings.views,
+            extract=trunk.features,
+            seed=settings.seed,
+            rank=rank,
+            quality=settings.quality,
+        )
+        taken = sum(array.nbytes for array in samples.values())
+        if room is None or taken <= room:
+            break
+        count = min(count - 1, count * room // taken)  # what a sheet takes is known when it is coded
+        if settings.form != "compressed" or count < 1:
+            raise _too_small(budget)
+    handed = taken + guard_bytes
     simulation = None
     if settings.simulated_classes:
-        given = (settings.form, samples, recipe, trunk.features, settings.seed)
-        train = forms.training_moments(*given) if settings.form == "statistics" else forms.training_features(*given)
-        trial = Trial(train, *forms.guard_features(guard, trunk.features), features, labels, parts.head)
+        given = (settings.form, forms.opened(samples, spec.shape), recipe, trunk.features, settings.seed)
+        own = forms.training_features(*given) if settings.form == "compressed" else (features, labels)
+        train = forms.training_moments(*given) if settings.form in forms.SOLVED else forms.training_features(*given)
+        held = forms.guard_features(forms.opened(guard, spec.shape), recipe, trunk.features, settings.seed)
+        trial = Trial(train, *held, *own, parts.head)
         simulation = simulate(
             trial,
             tries=settings.simulated_classes,
@@ -211,9 +231,10 @@ def plan(
         "layer": settings.layer,
         "mirror": settings.layer is not None and settings.mirror and recipe.flip,
         "rank": rank if settings.form == "statistics" else None,
+        "views": settings.views,
         "samples": len(chosen),
         "available": len(labels),
-        "guard": len(guard["labels"]),
+        "guard": len(guard["labels"]) * int(guard["views"][0] if "views" in guard else 1),
         "handed_bytes": handed,
         "general_bytes": general_bytes,
         "share_of_bytes": handed / general_bytes,
@@ -223,6 +244,25 @@ def plan(
     name = net.graph.name or "model"
     terms = Terms(name, data.names, spec, recipe, settings.form, parts.features, settings.seed, report)
     return PersonalPlan(terms, parts, samples, guard, handed, general_bytes, per_class, simulation)
+
+
+def _most_axes(settings: PlanSettings, data: GeneralData, features: int, recipe: Recipe, room: int | None) -> int:
+    """The rank that ``room`` bytes leave to ``statistics``; an axis costs what a class does."""
+    cost = forms.sample_bytes(settings.form, data.shape, features, recipe, settings.views)
+    rank = min(settings.rank, features)
+    if room is None:
+        return rank
+    classes = len(np.unique(data.part(held_out=False)[1]))
+    return min(rank, 1 + (room - forms.fixed_bytes(settings.form, features) - cost * classes) // cost)
+
+
+def _most_samples(settings: PlanSettings, data: GeneralData, features: int, recipe: Recipe, room: int | None) -> int:
+    """So many samples ``room`` bytes may hold; of ``compressed``, whose size is known when it is coded, rather more."""
+    cost = forms.sample_bytes(settings.form, data.shape, features, recipe, settings.views)
+    capacity = mosaic.capacity(data.shape) if settings.form == "compressed" else sys.maxsize
+    if room is None:
+        return capacity
+    return min(capacity, max(0, room - forms.fixed_bytes(settings.form, features)) // cost)
 
 
 def _with_solved_head(end: ir.Model, layer: str, samples: UInt8, labels: Int64, spec: InputSpec) -> SplitModel:
@@ -267,6 +307,8 @@ def _guard(
 ) -> dict[str, NDArray[Any]]:
     """Held-out samples in the package's form: all of them once, then more views, within their share of the budget."""
     held, labels = data.part(held_out=True)
+    if settings.form == "compressed":
+        return _guard_sheet(held, labels, settings, budget)
     generator = SeededRandomness(settings.seed, "guard views").generator()
     views = np.stack([recipe.views_of(x, generator)[: settings.guard_views] for x in held], axis=1)
     samples, repeated = views.reshape(-1, *data.shape), np.tile(labels, len(views)).astype(np.int32)
@@ -285,7 +327,20 @@ def _guard(
     return {**arrays, **scale, "labels": repeated}
 
 
+def _guard_sheet(held: UInt8, labels: Int64, settings: PlanSettings, budget: int | None) -> dict[str, NDArray[Any]]:
+    """As many held-out samples, evenly out of all, as a sheet within their share of the budget holds."""
+    count = min(len(held), mosaic.capacity(held.shape[1:]))
+    while True:
+        chosen = np.linspace(0, len(held) - 1, count).round().astype(np.int64)
+        arrays = forms.compressed(held[chosen], labels[chosen], settings.guard_views, settings.quality)
+        taken = sum(array.nbytes for array in arrays.values())
+        if budget is None or count == 1 or taken <= budget * (settings.guard_share or 1 / 3):
+            return arrays
+        count = count * 7 // 8
+
+
 def _bytes_per_class(samples: dict[str, NDArray[Any]], names: tuple[str, ...]) -> dict[str, int]:
     labels = samples["labels"]
     rows = sum(samples[name][:1].nbytes for name in ("samples", "values", "labels") if name in samples)
-    return {name: int((labels == index).sum()) * rows for index, name in enumerate(names)}
+    sheet = samples["sheet"].size / len(labels) if "sheet" in samples else 0  # an equal part for every sample
+    return {name: round(int((labels == index).sum()) * (rows + sheet)) for index, name in enumerate(names)}

@@ -15,6 +15,8 @@ import numpy as np
 from kakuri.errors import KakuriError
 from kakuri.personal.dataset import UInt8
 
+MAX_VIEWS = 64
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -33,14 +35,14 @@ class Recipe:
 
     def __post_init__(self) -> None:
         inside = (
-            1 <= self.views <= 64
+            1 <= self.views <= MAX_VIEWS
             and 0 <= self.shift <= 32
             and 0 <= self.contrast < 1
             and 0 <= self.brightness <= 1
             and 0 <= self.blur_share <= 1
         )
         if not inside:
-            limit = "views 1..64, shift 0..32, contrast and shares 0..1"
+            limit = f"views 1..{MAX_VIEWS}, shift 0..32, contrast and shares 0..1"
             raise KakuriError("KK-P02", "recipe out of bounds", got=asdict(self), limit=limit)
 
     def to_dict(self) -> dict[str, float | int | bool]:

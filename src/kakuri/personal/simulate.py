@@ -40,7 +40,7 @@ class Simulation:
 class Trial:
     """What simulation needs. train: what would be handed down, features and labels or moments. guard: held out.
 
-    own: features of each class's own trained samples, to play the personal photos.
+    own: features of each class's own trained samples, or their views, to play the personal photos.
     """
 
     train: tuple[Float32, Int64] | Moments
@@ -88,5 +88,5 @@ def _play(trial: Trial, label: int, epochs: int, target: float, random: SeededRa
         learner.epoch(epoch)
     half = np.arange(len(trial.guard)) % 2 == 0
     guard = trial.guard[half & (trial.guard_labels != label)]
-    made = calibrated(learner.learned().head, old, guard, target)
+    made = calibrated(learner.learned().head, old, guard, target, normal=isinstance(trial.train, Moments))
     return counts(made, old, trial.guard[~half], renamed[trial.guard_labels[~half]])

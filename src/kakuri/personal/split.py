@@ -32,7 +32,6 @@ from kakuri.model.passes.normalize_linear import normalize_linear
 from kakuri.model.serialize import from_bytes, to_bytes
 from kakuri.personal.linear import Head
 
-_CELLS = 3
 Float32 = NDArray[np.float32]
 
 
@@ -74,8 +73,8 @@ def layers(net: ir.Model) -> tuple[str, ...]:
     return tuple(node.name or "" for node in normalize_linear(net).graph if _width(node.outputs[0]))
 
 
-def tapped(net: ir.Model, layer: str) -> ir.Model:
-    """The trunk that ends after the node ``layer``; a map is averaged to about 3 x 3 cells and flattened.
+def tapped(net: ir.Model, layer: str, cells: int = 3) -> ir.Model:
+    """The trunk that ends after the node ``layer``; a map is averaged to about ``cells`` x ``cells`` and flattened.
 
     A person whom the network does not know differs from the others in maps that its last layers fold together.
     Raises KK-P07 for a name that ``layers`` does not give.
@@ -90,10 +89,10 @@ def tapped(net: ir.Model, layer: str) -> ir.Model:
     value = net.graph.outputs[0]
     shape = static_shape(value)
     if len(shape) == 4:
-        kernel = [max(1, round(side / _CELLS)) for side in shape[2:]]
-        cells = [side // size for side, size in zip(shape[2:], kernel, strict=True)]
-        value = _appended(net, "AveragePool", value, {"kernel_shape": kernel, "strides": kernel}, (1, shape[1], *cells))
-        value = _appended(net, "Flatten", value, {"axis": 1}, (1, shape[1] * cells[0] * cells[1]))
+        kernel = [max(1, round(side / cells)) for side in shape[2:]]
+        left = [side // size for side, size in zip(shape[2:], kernel, strict=True)]
+        value = _appended(net, "AveragePool", value, {"kernel_shape": kernel, "strides": kernel}, (1, shape[1], *left))
+        value = _appended(net, "Flatten", value, {"axis": 1}, (1, shape[1] * left[0] * left[1]))
     net.graph.outputs[0] = value
     return net
 

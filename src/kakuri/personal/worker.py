@@ -29,7 +29,7 @@ from kakuri.personal.calibration import calibrated, counts
 from kakuri.personal.channel import Report, Speaker
 from kakuri.personal.dataset import Int64, UInt8
 from kakuri.personal.features import Float32, Trunk
-from kakuri.personal.forms import guard_features, training_features, training_moments
+from kakuri.personal.forms import feature_recipe, guard_features, training_features, training_moments
 from kakuri.personal.handoff import Handoff, tensors
 from kakuri.personal.job import Job
 from kakuri.personal.learners.analytic import AnalyticLearner
@@ -101,13 +101,16 @@ def _read(job: Job, handoff: Handoff) -> _Personal:
 
 def _learner(job: Job, handoff: Handoff, personal: _Personal) -> Learner:
     terms, random = handoff.terms, SeededRandomness(job.seed, "personalise")
-    views = terms.recipe.expand(personal.samples, random.child("views").generator())
-    view_labels = np.repeat(personal.labels, terms.recipe.views)
-    if job.method not in ("analytic", "head"):
+    deep, samples = job.method not in ("analytic", "head"), handoff.samples()
+    recipe = terms.recipe if deep else feature_recipe(samples, terms.recipe)
+    views = recipe.expand(personal.samples, random.child("views").generator())
+    view_labels = np.repeat(personal.labels, recipe.views)
+    if deep:
         from kakuri.personal.learners.deep import DeepLearner  # noqa: PLC0415  torch is an extra
 
         return DeepLearner.from_handoff(
             handoff,
+            samples,
             views,
             view_labels,
             classes=job.classes,
@@ -117,7 +120,7 @@ def _learner(job: Job, handoff: Handoff, personal: _Personal) -> Learner:
         )
     trunk = Trunk(handoff.trunk_onnx(), terms.input)
     own: Float32 = trunk.features(views)
-    given = (terms.form, handoff.samples(), terms.recipe, trunk.features, terms.seed)
+    given = (terms.form, samples, terms.recipe, trunk.features, terms.seed)
     if job.method == "analytic":
         return AnalyticLearner(training_moments(*given), own, view_labels, job.classes)
     general, labels = training_features(*given)
@@ -156,16 +159,16 @@ def _restore(folder: Path, key: bytes, identity: str, learner: Learner) -> int:
 
 def _finish(job: Job, handoff: Handoff, learned: Learned, speaker: Speaker) -> None:
     """Calibrates, measures on the guard set, writes the model and the last record."""
-    old, stored, start = len(handoff.terms.classes), handoff.guard(), handoff.head()
-    trunk = Trunk(handoff.trunk_onnx(), handoff.terms.input)
-    guard, labels = guard_features(stored, trunk.features)
+    terms, stored, start = handoff.terms, handoff.guard(), handoff.head()
+    old, trunk = len(terms.classes), Trunk(handoff.trunk_onnx(), terms.input)
+    guard, labels = guard_features(stored, terms.recipe, trunk.features, terms.seed)
     before = counts(start, old, guard, labels)
     if learned.weights:
         from kakuri.personal.split import changed_trunk  # noqa: PLC0415  the model tools, where torch was loaded too
 
-        changed = Trunk(changed_trunk(handoff.trunk_onnx(), learned.weights), handoff.terms.input)
-        guard, labels = guard_features(stored, changed.features)
-    head = calibrated(learned.head, old, guard, job.target_false_personal)
+        changed = Trunk(changed_trunk(handoff.trunk_onnx(), learned.weights), terms.input)
+        guard, labels = guard_features(stored, terms.recipe, changed.features, terms.seed)
+    head = calibrated(learned.head, old, guard, job.target_false_personal, normal=job.method == "analytic")
     after = counts(head, old, guard, labels)
     arrays = {"weight": head.weight, "bias": head.bias}
     arrays |= {f"trunk:{name}": array for name, array in learned.weights.items()}

@@ -54,7 +54,7 @@ def test_every_form_travels_and_trains_a_head(tmp_path: Path, form: str) -> None
         features, labels = forms.training_features(form, arrays, terms.recipe, extract, terms.seed)
         assert features.shape == (len(labels), terms.features)
         assert set(labels.tolist()) == set(range(small.CLASSES))
-    guard, guard_labels = forms.guard_features(handoff.guard(), extract)
+    guard, guard_labels = forms.guard_features(handoff.guard(), terms.recipe, extract, terms.seed)
     assert guard.shape == (len(guard_labels), terms.features)
     assert handoff.head().weight.shape == (small.CLASSES, terms.features)
     assert ("samples" in arrays) == (form in forms.WITH_PICTURES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -143,15 +144,21 @@ def test_batches_are_balanced() -> None:
     assert 0.45 < share < 0.55
 
 
-@given(seed=st.integers(0, 200), target=st.floats(0, 0.5), count=st.integers(1, 80))
-def test_calibration_keeps_its_target_on_the_guard_set(seed: int, target: float, count: int) -> None:
+@given(seed=st.integers(0, 200), target=st.floats(0, 0.5), count=st.integers(1, 80), normal=st.booleans())
+def test_calibration_keeps_its_target_on_the_guard_set(seed: int, target: float, count: int, normal: bool) -> None:
     random = np.random.default_rng(seed)
     head = Head(random.normal(size=(5, 4)).astype(np.float32), random.normal(size=5).astype(np.float32))
     guard = random.normal(size=(count, 4)).astype(np.float32)
-    made = calibrated(head, 3, guard, target)
+    made = calibrated(head, 3, guard, target, normal=normal)
     got = counts(made, 3, guard, np.zeros(count, np.int64))
     assert got.false_personal <= target * count
-    assert got.false_personal >= int(target * count) - 1
+    raised = made.bias + np.float32(0.02) * (np.arange(5) >= 3)  # a little higher, and one of the two limits is broken
+    scores = guard @ made.weight.T + raised
+    margins = scores[:, 3:].max(axis=1) - scores[:, :3].max(axis=1)
+    beyond = (margins > 0).sum() > target * count
+    assert beyond or normal
+    fitted = normal and target > 0 and margins.mean() - NormalDist().inv_cdf(target) * margins.std() > 0
+    assert beyond or fitted
     assert np.array_equal(made.bias[:3], head.bias[:3])
     assert np.array_equal(made.weight, head.weight)
 

@@ -96,6 +96,7 @@ class DeepLearner:
     def from_handoff(
         cls,
         handoff: Handoff,
+        arrays: forms.Arrays,
         views: UInt8,
         labels: Int64,
         *,
@@ -104,7 +105,7 @@ class DeepLearner:
         epochs: int,
         randomness: SeededRandomness,
     ) -> DeepLearner:
-        """The general samples of the package and the personal ``views``. Raises KK-P36 for a form without pictures."""
+        """arrays: the package's samples. views: personal ones. Raises KK-P36 for a form without pictures."""
         terms = handoff.terms
         if terms.form not in forms.WITH_PICTURES:
             raise KakuriError(
@@ -113,7 +114,7 @@ class DeepLearner:
                 got=terms.form,
                 limit=", ".join(forms.WITH_PICTURES),
             )
-        general, general_labels = forms.training_samples(terms.form, handoff.samples(), terms.recipe, terms.seed)
+        general, general_labels = forms.training_samples(terms.form, arrays, terms.recipe, terms.seed)
         return cls(
             to_torch(from_bytes(handoff.trunk_onnx())),
             np.concatenate([general, views]),
