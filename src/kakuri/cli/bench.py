@@ -36,7 +36,9 @@ def command(
     ] = 0,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="personal-*: how many times everything is drawn.")] = 2,
     people: Annotated[int, typer.Option("--people", min=2, max=60, help="personal-lfw: general persons.")] = 30,
-    keep: Annotated[str, typer.Option("--keep", help="personal-*: a folder for finished runs; resumable.")] = "",
+    keep: Annotated[
+        str, typer.Option("--keep", help="personal-*, offload-integrity: a folder for finished runs; resumable.")
+    ] = "",
     models: Annotated[str, typer.Option("--models", help="codegen: a network's file, or a folder of them.")] = "",
     listed: Annotated[bool, typer.Option("--list", help="List the benchmarks.")] = False,
     json: JsonOption = False,
