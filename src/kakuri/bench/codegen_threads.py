@@ -1,7 +1,8 @@
 """Generated code whose steps threads share, beside one thread of the same network.
 
 Settings: ``models``, as in ``codegen``; ``threads`` 2 at least. Cases are the files' names. Test programs, in turns,
-with the pool of POSIX threads that projects bring. ``ratio``: one thread's elapsed time over theirs, medians; it says
+with the pool of POSIX threads that projects bring; the first runs of a process, before every thread has a processor of
+its own, are not counted. ``ratio``: one thread's elapsed time over theirs, medians; it says
 something only when the processors are free, so ``busy_ratio``, all threads' processor time over one thread's, stands
 beside it (above 1 by what sharing costs, waiting included). The outputs of both must be the same bits.
 """
@@ -21,7 +22,7 @@ from kakuri.bench.rows import Options, Row
 from kakuri.codegen.examples import random_inputs
 from kakuri.errors import KakuriError
 
-_PER_TURN = 5
+_WARM_UP, _PER_TURN = 10, 40
 
 
 def run(options: Options) -> list[Row]:
@@ -42,12 +43,12 @@ def _case(path: Path, options: Options) -> list[Row]:
             source = codegen.plan(net, threads=count).build(place)
             inputs = random_inputs(source.plan.program, np.random.default_rng(0))
             (place / "in").write_bytes(b"".join(array.tobytes() for array in inputs))
-            commands.append([str(source.compile(place)), str(place / "in"), str(place / "out"), str(_PER_TURN)])
+            commands.append([str(source.compile(place)), str(place / "in"), str(place / "out"), str(_WARM_UP + _PER_TURN)])
             arenas.append(source.plan.program.arena_bytes)
         for turn in range(max(1, options.runs)):
             options.report(f"{path.stem}: turn {turn + 1} of {options.runs}")
             for count, command in zip(numbers, commands, strict=True):
-                times[count] += timed_runs(command)
+                times[count] += timed_runs(command)[_WARM_UP:]
         if (Path(folder) / "1" / "out").read_bytes() != (Path(folder) / str(options.threads) / "out").read_bytes():
             raise KakuriError("KK-C22", "threads changed the outputs", where=path.stem)
     one, many = (_figures(times[count]) for count in numbers)

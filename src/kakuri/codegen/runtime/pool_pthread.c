@@ -1,10 +1,12 @@
-/* kk_pool_fn on POSIX threads. Waiting threads look for work for a moment, then sleep. */
+/* kk_pool_fn on POSIX threads. Waiting threads look for work for a moment, then let others go first, then sleep: waking one
+ * takes longer than most steps, and it may wake on the processor of the one that called it. */
 #include "kk_pool.h"
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { LOOKS = 4000 };
+enum { LOOKS = 2000, YIELDS = 4000 };  /* about 0.1 and 2 ms where nobody else wants to go first */
 
 typedef struct {
     pthread_mutex_t lock;
@@ -32,6 +34,15 @@ static void rest(void)
 #endif
 }
 
+/* Of waiting, the i-th time. */
+static void wait_a_little(int i)
+{
+    if (i < LOOKS)
+        rest();
+    else
+        sched_yield();
+}
+
 static void begin(pool *p, kk_share_fn share, void *work, int count)
 {
     p->share = share;
@@ -49,8 +60,8 @@ static void *help(void *given)
     struct helper *self = given;
     pool *p = self->of;
     for (unsigned seen = 0;;) {
-        for (int i = 0; i < LOOKS && atomic_load(&p->round) == seen; i++)
-            rest();
+        for (int i = 0; i < LOOKS + YIELDS && atomic_load(&p->round) == seen; i++)
+            wait_a_little(i);
         pthread_mutex_lock(&p->lock);
         while (atomic_load(&p->round) == seen)
             pthread_cond_wait(&p->begun, &p->lock);
@@ -99,8 +110,8 @@ void kk_pool_pthread(void *given, kk_share_fn share, void *work, int count)
     begin(p, share, work, count);
     for (int i = 0; i < count; i += p->threads)
         share(work, i);
-    for (int i = 0; i < LOOKS && atomic_load(&p->left); i++)
-        rest();
+    for (int i = 0; i < LOOKS + YIELDS && atomic_load(&p->left); i++)
+        wait_a_little(i);
     pthread_mutex_lock(&p->lock);
     while (atomic_load(&p->left))
         pthread_cond_wait(&p->ended, &p->lock);
