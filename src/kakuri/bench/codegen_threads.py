@@ -2,9 +2,9 @@
 
 Settings: ``models``, as in ``codegen``; ``threads`` 2 at least. Cases are the files' names. Test programs, in turns,
 with the pool of POSIX threads that projects bring; the first runs of a process, before every thread has a processor of
-its own, are not counted. ``ratio``: one thread's elapsed time over theirs, medians; it says
-something only when the processors are free, so ``busy_ratio``, all threads' processor time over one thread's, stands
-beside it (above 1 by what sharing costs, waiting included). The outputs of both must be the same bits.
+its own, are not counted. ``ratio``: one thread's elapsed time over theirs, medians; it says something only when the
+processors are free, so ``busy_ratio``, all threads' processor time over one thread's, stands beside it (above 1 by what
+sharing costs, waiting included). The outputs of both must be the same bits.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def _case(path: Path, options: Options) -> list[Row]:
             source = codegen.plan(net, threads=count).build(place)
             inputs = random_inputs(source.plan.program, np.random.default_rng(0))
             (place / "in").write_bytes(b"".join(array.tobytes() for array in inputs))
-            commands.append([str(source.compile(place)), str(place / "in"), str(place / "out"), str(_WARM_UP + _PER_TURN)])
+            program, runs = source.compile(place), _WARM_UP + _PER_TURN
+            commands.append([str(program), str(place / "in"), str(place / "out"), str(runs)])
             arenas.append(source.plan.program.arena_bytes)
         for turn in range(max(1, options.runs)):
             options.report(f"{path.stem}: turn {turn + 1} of {options.runs}")
