@@ -17,7 +17,6 @@ import warnings
 import numpy as np
 import onnx
 import onnx_ir as ir
-from onnx.reference import ReferenceEvaluator
 
 from kakuri.errors import KakuriError, Problem
 from kakuri.model import custom_ops, shapes
@@ -251,6 +250,8 @@ def _constant_of_shape(node: ir.Node) -> Array:
 
 def _evaluate(node: ir.Node, inputs: dict[str, Array]) -> list[Array]:
     """Run one node on constants through ONNX's reference implementation, which is plain numpy."""
+    from onnx.reference import ReferenceEvaluator  # noqa: PLC0415  (11 MiB, which a device that folds nothing lacks)
+
     graph = onnx.helper.make_graph(
         [ir.to_proto(node)],
         "fold",
