@@ -1,7 +1,8 @@
-"""Stochastic gradient descent as PyTorch defines it, written once for weights and for their fingerprints.
+"""Stochastic gradient descent as PyTorch defines it: the settings, and the update of weights.
 
 Purpose: the update is linear in weight, momentum and gradient, so that the same lines, applied to ``W r``, ``V r`` and
-``G r``, follow what a worker must have done to W without holding W.
+``G r``, follow what a worker must have done to W without holding W. For fingerprints ``take`` of
+``native/blinding/core/meeting.hpp`` is the same update together with its variances; a test holds both together.
 Guarantees: the same order of operations as ``torch.optim.SGD`` on one tensor.
 Source: PyTorch's documentation of ``torch.optim.SGD``.
 """
@@ -32,7 +33,7 @@ class SgdStep:
         nesterov, maximize = flags
         return cls(lr, momentum, dampening, weight_decay, scale, bool(nesterov), bool(maximize))
 
-    def floats(self) -> tuple[float, ...]:
+    def floats(self) -> tuple[float, float, float, float, float]:
         return (self.lr, self.momentum, self.dampening, self.weight_decay, self.scale)
 
     def flags(self) -> tuple[int, int]:

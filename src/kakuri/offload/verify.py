@@ -336,8 +336,7 @@ class Fingerprint:
         self._backward.add_gradient(crossed.rows, *crossed.backward, accumulate)
 
     def step(self, step: SgdStep) -> None:
-        settings = (step.lr, step.momentum, step.dampening, step.weight_decay, step.scale)
-        native = _blinding.Step(*settings, step.nesterov, step.maximize)
+        native = _blinding.Step(*step.floats(), step.nesterov, step.maximize)
         for side in (self._forward, self._backward):
             side.step(native, step.momentum != 0.0)
 

@@ -69,9 +69,8 @@ class PlanSettings:
 
     def __post_init__(self) -> None:
         views = (self.guard_views, 1 if self.feature_views is None else self.feature_views)
-        if not (
-            self.cells >= 1 <= self.rank and 1 <= self.quality <= 100 and 1 <= min(views) <= max(views) <= MAX_VIEWS
-        ):
+        least = min(self.cells, self.rank, self.quality, *views)
+        if least < 1 or self.quality > 100 or max(views) > MAX_VIEWS:
             limit = f"cells, rank from 1; quality 1..100; views 1..{MAX_VIEWS}"
             raise KakuriError("KK-P07", "settings out of bounds", got=asdict(self), limit=limit)
 

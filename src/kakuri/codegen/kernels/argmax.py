@@ -54,19 +54,22 @@ class ArgMax(Operation):
         )
         c, step = self.source.element.c, self.source.strides[self.axis]
         head = [f"int64_t *q = {pointer(self.target)};", f"const {c} *p = {pointer(lines)};"]
-        inner = [
+        return nest(head, axes_of([self.target, lines]), ["q", "p"], self._inner(c, step))
+
+    def _inner(self, c: str, step: int) -> list[str]:
+        length = self.source.shape[self.axis]
+        if self._of_bytes:
+            return [f"*q = kk_largest_byte(p, {length});"]
+        return [
             f"{c} best = p[0];",
             "int where = 0;",
-            f"for (int i = 1; i < {self.source.shape[self.axis]}; i++) {{",
+            f"for (int i = 1; i < {length}; i++) {{",
             f"    const {c} v = p[i * {step}];",
             f"    where = v {self.better} best ? i : where;",
             f"    best = v {self.better} best ? v : best;",
             "}",
             "*q = where;",
         ]
-        if self._of_bytes:
-            inner = [f"*q = kk_largest_byte(p, {self.source.shape[self.axis]});"]
-        return nest(head, axes_of([self.target, lines]), ["q", "p"], inner)
 
 
 def _lower(walk: Lowering, node: ir.Node) -> None:
